@@ -1,0 +1,1 @@
+"""Replays requests recorded from the Node reference and compares the answers."""
