@@ -1,0 +1,356 @@
+"""The to-do assistant: Django's ORM, state shared with the page, page tools, approvals."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any
+
+from django.core import signing
+
+from copilotkit_django.agents import RunContext, agent
+from demo_project.agents import commands, speech
+from demo_project.agents.commands import find, parse
+from demo_project.agents.speech import Event, say
+from demo_project.models import Todo
+
+APPROVAL_SECONDS = 24 * 3600
+LONGEST_LIST = 100
+
+HELP = """\
+I keep your to-do list, and you can talk to me like this:
+
+- **add** buy milk, call Ada and water the plants
+- **what's open**, **what's done**, **show all**
+- **done** milk, **done** 2, or *the plants are done*
+- **reopen** milk
+- **rename** milk **to** oat milk
+- **delete** milk, **delete done** (I ask first)
+- **make the page** blue, *dark mode*
+
+Words in quotation marks stay together: add “salt and pepper”.
+"""
+
+HINTS = (
+    "add buy stamps",
+    "what's open",
+    "dark mode",
+    "make the page green",
+    "done 1",
+)
+
+
+@agent(name="To-do assistant", description="Keeps a to-do list and changes the page.")
+async def todo_assistant(context: RunContext) -> AsyncIterator[Event]:
+    yield context.started()
+    if speech.is_suggestion_run(context.input.forwarded_props):
+        async for event in speech.suggest(suggestions(await load(context.scope))):
+            yield event
+        yield context.finished()
+        return
+    yield await snapshot(context.scope)
+    turn = Turn(context)
+    async for event in turn.events():
+        yield event
+    yield context.finished(**turn.ending)
+
+
+async def load(scope: str) -> list[Todo]:
+    return [todo async for todo in Todo.objects.filter(scope=scope)]
+
+
+async def state(scope: str) -> dict[str, Any]:
+    """The part of the database the page shows.
+
+    `revision` grows with time, so that the page can tell a replayed state from a newer one.
+    """
+    todos = [todo.to_state() for todo in await load(scope)]
+    return {"todos": todos, "revision": time.time_ns() // 1_000_000}
+
+
+async def snapshot(scope: str) -> Event:
+    return {"type": "STATE_SNAPSHOT", "snapshot": await state(scope)}
+
+
+class Turn:
+    """One answer: to a message, to a tool's result or to a decision."""
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.scope = context.scope
+        #: What RUN_FINISHED carries beside the ids.
+        self.ending: dict[str, Any] = {}
+
+    def events(self) -> AsyncIterator[Event]:
+        if self.context.input.resume:
+            return self.resume(self.context.input.resume)
+        if results := tool_results(self.context.messages):
+            return say(tool_answer(results))
+        command = parse(self.context.last_user_text)
+        match command:
+            case commands.Add():
+                return self.add(command)
+            case commands.Mark():
+                return self.mark(command)
+            case commands.Delete():
+                return self.ask_to_delete(command)
+            case commands.Rename():
+                return self.rename(command)
+            case commands.Show():
+                return self.show(command)
+            case commands.Appearance():
+                return self.restyle(command)
+            case _:
+                return say(small_talk(command))
+
+    async def add(self, command: commands.Add) -> AsyncIterator[Event]:
+        room = LONGEST_LIST - await Todo.objects.filter(scope=self.scope).acount()
+        titles = [title[:200] for title in command.titles][: max(room, 0)]
+        if not titles:
+            async for event in say(
+                f"The list is full: {LONGEST_LIST} entries is all I keep. Try **delete done**."
+            ):
+                yield event
+            return
+        await Todo.objects.abulk_create(Todo(scope=self.scope, title=title) for title in titles)
+        async for event in self.changed(f"Added {names(titles)}."):
+            yield event
+
+    async def mark(self, command: commands.Mark) -> AsyncIterator[Event]:
+        found = find(command.targets, await load(self.scope), prefer_done=not command.done)
+        todos = [todo for todo in found.items if todo.done != command.done]
+        await Todo.objects.filter(scope=self.scope, pk__in=[todo.pk for todo in todos]).aupdate(
+            done=command.done
+        )
+        said = []
+        if todos:
+            verb = "Ticked off" if command.done else "Reopened"
+            said.append(f"{verb} {names(todo.title for todo in todos)}.")
+        elif found.items:
+            state_word = "done" if command.done else "open"
+            said.append(f"{names(todo.title for todo in found.items)} was {state_word} already.")
+        elif not found.missing and not found.ambiguous:
+            said.append("There is nothing to change.")
+        if todos and command.done and not await self.count_open():
+            said.append("That was the last one. Enjoy the rest of your day!")
+        said += unclear(found)
+        async for event in self.changed(" ".join(said)) if todos else say(" ".join(said)):
+            yield event
+
+    async def rename(self, command: commands.Rename) -> AsyncIterator[Event]:
+        found = find((command.target,), await load(self.scope))
+        if not found.items:
+            async for event in say(" ".join(unclear(found))):
+                yield event
+            return
+        todo = found.items[0]
+        old, todo.title = todo.title, command.title[:200]
+        await todo.asave(update_fields=["title"])
+        async for event in self.changed(f"Renamed {names([old])} to {names([todo.title])}."):
+            yield event
+
+    async def ask_to_delete(self, command: commands.Delete) -> AsyncIterator[Event]:
+        todos = await load(self.scope)
+        found: commands.Found[Todo] | None = None
+        if command.which == "done":
+            todos = [todo for todo in todos if todo.done]
+        elif command.which == "named":
+            found = find(command.targets, todos)
+            todos = found.items
+        if not todos:
+            text = " ".join(unclear(found)) if found else ""
+            async for event in say(text or "There is nothing to delete."):
+                yield event
+            return
+        async for event in say(
+            f"Deleting cannot be undone, so please confirm: {names(todo.title for todo in todos)}."
+        ):
+            yield event
+        # The signed id says what was asked for: the answer needs no memory on the server
+        # and can only confirm what the person has seen.
+        token = signing.dumps([todo.pk for todo in todos], salt=self.approval_salt)
+        count = len(todos)
+        interrupt = {
+            "id": token,
+            "reason": "delete_todos",
+            "message": f"Delete {names([todos[0].title])}?"
+            if count == 1
+            else f"Delete {count} to-dos?",
+            "metadata": {"titles": [todo.title for todo in todos]},
+        }
+        self.ending = {"outcome": {"type": "interrupt", "interrupts": [interrupt]}}
+
+    async def resume(self, answers: Sequence[Mapping[str, Any]]) -> AsyncIterator[Event]:
+        doomed: set[int] = set()
+        for answer in answers:
+            if is_approved(answer):
+                doomed |= self.asked_for(answer.get("interruptId"))
+        todos = [todo for todo in await load(self.scope) if todo.pk in doomed]
+        if not todos:
+            approved = any(is_approved(answer) for answer in answers)
+            async for event in say(
+                "Those entries are gone already." if approved else "Alright, everything stays."
+            ):
+                yield event
+            return
+        await Todo.objects.filter(scope=self.scope, pk__in=doomed).adelete()
+        async for event in self.changed(f"Deleted {names(todo.title for todo in todos)}."):
+            yield event
+
+    def asked_for(self, token: Any) -> set[int]:
+        try:
+            return set(signing.loads(str(token), salt=self.approval_salt, max_age=APPROVAL_SECONDS))
+        except signing.BadSignature:
+            return set()
+
+    @property
+    def approval_salt(self) -> str:
+        return f"demo.todo.delete:{self.scope}"
+
+    async def show(self, command: commands.Show) -> AsyncIterator[Event]:
+        todos = await load(self.scope)
+        async for event in say(listing(todos, command.which)):
+            yield event
+
+    async def restyle(self, command: commands.Appearance) -> AsyncIterator[Event]:
+        wishes = [
+            ("setAccent", {"color": command.accent} if command.accent else None),
+            ("setTheme", {"mode": command.mode} if command.mode else None),
+        ]
+        offered = {tool.get("name") for tool in self.context.input.tools}
+        calls = [(tool, arguments) for tool, arguments in wishes if arguments and tool in offered]
+        if not calls:
+            async for event in say("This page has no paint on offer, so it stays as it is."):
+                yield event
+        for tool, arguments in calls:
+            async for event in speech.call(tool, arguments):
+                yield event
+
+    async def changed(self, text: str) -> AsyncIterator[Event]:
+        """The new state, then the sentence about it."""
+        yield await snapshot(self.scope)
+        async for event in say(text):
+            yield event
+
+    async def count_open(self) -> int:
+        return await Todo.objects.filter(scope=self.scope, done=False).acount()
+
+
+def is_approved(answer: Mapping[str, Any]) -> bool:
+    payload = answer.get("payload")
+    return answer.get("status") == "resolved" and (
+        payload is True or (isinstance(payload, Mapping) and payload.get("approved") is True)
+    )
+
+
+def tool_results(messages: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The (tool, result) pairs the page has just reported, if that is what this run is for."""
+    tools = {
+        tool_call["id"]: tool_call["function"]["name"]
+        for message in messages
+        for tool_call in message.get("toolCalls") or ()
+    }
+    results: list[tuple[str, str]] = []
+    for message in reversed(messages):
+        if message.get("role") != "tool":
+            break
+        results.insert(0, (tools.get(message["toolCallId"], ""), str(message.get("content", ""))))
+    return results
+
+
+def tool_answer(results: Sequence[tuple[str, str]]) -> str:
+    if failed := [result for _, result in results if result.startswith("Error:")]:
+        return f"The page could not do that. It says: {failed[0].removeprefix('Error:').strip()}"
+    return random.choice(  # noqa: S311
+        ("Done. How do you like it?", "There you go. Better?", "Done, a fresh coat of paint.")
+    )
+
+
+def small_talk(command: commands.Command) -> str:
+    match command:
+        case commands.Help():
+            return HELP
+        case commands.Greeting():
+            return "Hello! I keep your to-do list. Say **add buy milk**, or **help** for the rest."
+        case commands.Thanks():
+            return "You're welcome!"
+        case commands.Incomplete(verb="add"):
+            return "Gladly, but what? For example: **add buy milk and bread**."
+        case commands.Incomplete(verb="rename"):
+            return "Tell me which one and its new name: **rename milk to oat milk**."
+        case commands.Incomplete(verb="paint"):
+            colours = sorted(set(commands.ACCENTS.values()))
+            return f"I have {', '.join(colours)}, and light and dark. **Make the page teal?**"
+        case commands.Incomplete(verb=verb):
+            return f"Which one? For example: **{verb} milk**, or its number: **{verb} 1**."
+        case commands.Unknown(text=text) if 0 < len(text.split()) <= 6 and "?" not in text:
+            return f"If that was a to-do, say **add {text}**. **help** shows what else I know."
+        case _:
+            hint = random.choice(HINTS)  # noqa: S311
+            return (
+                "I only know about your list and the colours of this page, and that was neither. "
+                f"Try **{hint}**, or say **help** to see everything I understand."
+            )
+
+
+def unclear(found: commands.Found[Todo]) -> list[str]:
+    """Sentences about the references that could not be followed."""
+    said = [
+        f"“{target}” could be {names((todo.title for todo in todos), last='or')}: which one?"
+        for target, todos in found.ambiguous.items()
+    ]
+    if found.missing:
+        said.append(f"There is no {names(found.missing, last='or')} on the list.")
+    return said
+
+
+def listing(todos: Sequence[Todo], which: str) -> str:
+    numbered = list(enumerate(todos, start=1))
+    if which != "all":
+        numbered = [(number, todo) for number, todo in numbered if todo.done == (which == "done")]
+    if not todos:
+        return "Your list is empty. **add buy milk** would change that."
+    if not numbered:
+        return "Nothing is done yet." if which == "done" else "Nothing is open. All done!"
+    lines = [
+        f"- **{number}** · ~~{todo.title}~~" if todo.done else f"- **{number}** · {todo.title}"
+        for number, todo in numbered
+    ]
+    count = len(numbered)
+    heading = {
+        "open": f"{count} still open:" if count > 1 else "One thing is still open:",
+        "done": f"{count} done:" if count > 1 else "One thing is done:",
+        "all": "Your list:",
+    }[which]
+    return "\n".join([heading, "", *lines])
+
+
+def names(titles: Iterable[str], *, last: str = "and") -> str:
+    """“a”, “b” and “c”."""
+    quoted = [f"“{title}”" for title in titles]
+    if len(quoted) > 8:
+        quoted = [*quoted[:7], f"{len(quoted) - 7} more"]
+    return f" {last} ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))
+
+
+def suggestions(todos: Sequence[Todo]) -> list[tuple[str, str]]:
+    """Three things worth saying next, given the list."""
+    still_open = [todo for todo in todos if not todo.done]
+    if not todos:
+        return [
+            ("Plan a dinner", "Add buy tomatoes, boil pasta and invite Ada"),
+            ("What can you do?", "Help"),
+            ("Paint the page teal", "Make the page teal"),
+        ]
+    ideas = [(f"Tick off {clipped(todo.title)}", f"Done {todo.title}") for todo in still_open[:1]]
+    if any(todo.done for todo in todos):
+        ideas.append(("Delete what is done", "Delete done"))
+    if len(still_open) > 1:
+        ideas.append(("What's open?", "What's open?"))
+    ideas += [("Dark mode", "Dark mode"), ("Add a coffee break", "Add a coffee break")]
+    return ideas[:3]
+
+
+def clipped(title: str, length: int = 24) -> str:
+    return title if len(title) <= length else f"{title[: length - 1].rstrip()}…"

@@ -1,0 +1,9 @@
+"""ASGI entry point, for `runserver`, daphne, uvicorn and hypercorn alike."""
+
+import os
+
+from copilotkit_django.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_project.settings")
+
+application = get_asgi_application()
