@@ -1,0 +1,1 @@
+"""Measures the server under load, side by side with the Node reference."""

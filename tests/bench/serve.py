@@ -1,0 +1,98 @@
+"""Serve the scripted agent for a load test, behind Django's stock middleware.
+
+    python -m tests.bench.serve [--server uvicorn|daphne] [--handler ours|django] [--port N]
+                                [--runner memory] [--workers K]
+
+Prints one JSON line `{"port": N, "pid": P}` when ready and stops on SIGTERM. The handler is
+`copilotkit_django.asgi` or the one that comes with Django. Several workers are processes that
+share the port; a memory runner is not shared among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tests.serving import HOST, SERVERS, open_socket, serve
+
+HANDLERS = ("ours", "django")
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runner", default="memory")
+    parser.add_argument("--server", choices=SERVERS, default="uvicorn")
+    parser.add_argument("--handler", choices=HANDLERS, default="ours")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--shared", action="store_true", help="let other processes join the port")
+    return parser.parse_args(arguments)
+
+
+def application(handler: str, runner: str) -> Any:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.bench.settings"
+    os.environ["BENCH_RUNNER"] = runner
+    if handler == "ours":
+        from copilotkit_django.asgi import get_asgi_application
+    else:
+        from django.core.asgi import get_asgi_application
+    return get_asgi_application()
+
+
+def announce(port: int) -> Callable[[], None]:
+    return lambda: print(json.dumps({"port": port, "pid": os.getpid()}), flush=True)
+
+
+def serve_alone(options: argparse.Namespace) -> None:
+    listener = open_socket(options.port, shared=options.shared)
+    ready = announce(listener.getsockname()[1])
+    served = application(options.handler, options.runner)
+    serve(served, [listener], server=options.server, ready=ready)
+
+
+def serve_together(options: argparse.Namespace) -> None:
+    """Start the workers, say so once the last is ready, and end with them."""
+    # Bound but not listening: keeps the port until the workers have it, and gets no connections.
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    reserved.bind((HOST, options.port))
+    port = reserved.getsockname()[1]
+    command = [sys.executable, "-m", "tests.bench.serve", "--port", str(port), "--shared"]
+    for name in ("runner", "server", "handler"):
+        command += [f"--{name}", getattr(options, name)]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(options.workers)]
+
+    def stop(*_: object) -> None:
+        for worker in workers:
+            worker.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    for worker in workers:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+    reserved.close()
+    announce(port)()
+    for worker in workers:
+        worker.wait()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    if options.workers > 1:
+        serve_together(options)
+    else:
+        serve_alone(options)
+
+
+if __name__ == "__main__":
+    main()

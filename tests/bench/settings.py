@@ -1,0 +1,45 @@
+"""A Django project as most are: its stock middleware around the scripted agent."""
+
+import os
+
+from tests.conformance.scripted import ScriptedAgent
+
+RUNNERS = {"memory": "copilotkit_django.runners.InMemoryRunner"}
+
+SECRET_KEY = "bench"
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+USE_TZ = True
+
+INSTALLED_APPS = [
+    "copilotkit_django",
+    "corsheaders",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+]
+MIDDLEWARE = [
+    "corsheaders.middleware.CorsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "tests.bench.urls"
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CORS_ALLOW_ALL_ORIGINS = True
+
+COPILOTKIT = {
+    "AGENTS": {
+        "default": ScriptedAgent("Scripted agent"),
+        "researcher": ScriptedAgent("Second scripted agent"),
+    },
+    "RUNNER": RUNNERS[os.environ.get("BENCH_RUNNER", "memory")],
+    "AUTHENTICATION": "anonymous-shared",
+}
