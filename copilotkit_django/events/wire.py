@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-from copilotkit_django.events.shapes import EVENTS, Wrong, conform
+from copilotkit_django.events.shapes import Wrong, conform
+from copilotkit_django.events.tables import EVENTS
 
 KNOWN_TYPES: Final[frozenset[str]] = frozenset(EVENTS)
 
@@ -86,8 +87,8 @@ def validate(event: dict[str, Any]) -> dict[str, Any]:
         raise InvalidEvent(f"{kind}: {error.path} {error.problem}.") from None
 
 
-def encode(event: Mapping[str, Any]) -> bytes:
-    """Return the event as compact JSON without line feeds.
+def encode(event: Any) -> bytes:
+    """Return an event (or any JSON value) as compact JSON without line feeds.
 
     As in JavaScript, NaN and infinities become null, and half a surrogate pair (a delta that
     ends in the middle of an emoji) is escaped so that it reaches the client as it is.
@@ -100,8 +101,8 @@ def encode(event: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(_plain(event), separators=(",", ":"), allow_nan=False).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
-        kind = event.get("type")
-        raise InvalidEvent(f"{kind}: the event cannot be written as JSON.") from error
+        kind = event.get("type", "value") if isinstance(event, dict) else "value"
+        raise InvalidEvent(f"{kind}: cannot be written as JSON.") from error
 
 
 def _plain(value: Any) -> Any:

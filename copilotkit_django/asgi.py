@@ -1,0 +1,193 @@
+"""The ASGI entry point of a project that uses this app.
+
+::
+
+    from copilotkit_django.asgi import get_asgi_application
+
+    application = get_asgi_application()
+
+It is Django's own handler for everything else. For the paths of our endpoints it runs synchronous
+code on a few long-lived threads instead of starting one per request, and bounds how large a request
+body may be and how long it may take. It also raises what ``manage.py check`` would call an error
+of the configuration, because ASGI servers never run checks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import django
+import orjson
+from asgiref.sync import ThreadSensitiveContext
+from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.urls import Resolver404, resolve
+
+from copilotkit_django.views import LONG_LIVED_THREADS
+from copilotkit_django.workers import WorkerThreads
+
+logger = logging.getLogger("copilotkit.request")
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: A body earns another second for each so many bytes that have arrived.
+BYTES_PER_SECOND = 64 * 1024
+
+
+def get_asgi_application() -> Application:
+    """Django's ASGI application, made fit for runs and streams.
+
+    Raises `ImproperlyConfigured` with the text of every system check error of this app.
+    """
+    django.setup(set_prefix=False)
+    _refuse_bad_configuration()
+    return CopilotKitASGIHandler()
+
+
+def _refuse_bad_configuration() -> None:
+    from copilotkit_django.checks import check_settings
+
+    errors = [str(message) for message in check_settings() if message.is_serious()]
+    if errors:
+        raise ImproperlyConfigured("\n".join(errors))
+
+
+class CopilotKitASGIHandler(ASGIHandler):
+    """Django's handler, with long-lived threads and a body limit for our endpoints."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._workers = WorkerThreads("copilotkit-http")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan(receive, send)
+            return
+        runtime = _runtime_for(scope) if scope["type"] == "http" else None
+        if runtime is None:
+            await super().__call__(scope, receive, send)
+            return
+        options = runtime.options
+        receive = limited(
+            scope,
+            receive,
+            send,
+            max_bytes=options.max_body_bytes,
+            seconds=options.body_timeout_seconds,
+        )
+        scope = {**scope, LONG_LIVED_THREADS: True}
+        async with ThreadSensitiveContext(executor=self._workers.next()):
+            await self.handle(scope, receive, send)
+
+
+def _runtime_for(scope: Scope) -> Any:
+    """The runtime whose endpoint a request goes to, or ``None``."""
+    prefix = get_script_prefix(scope)
+    try:
+        view = resolve(scope["path"].removeprefix(prefix) or "/").func
+    except Resolver404:
+        return None
+    find = getattr(view, "copilotkit_runtime", None)
+    return None if find is None else find()
+
+
+def limit_body(
+    application: Application, *, max_bytes: int, seconds: float = 30
+) -> Application:
+    """Wrap any ASGI application so that request bodies are bounded in size and in time.
+
+    Django reads a whole body before any view runs, so this is the only place where it can be
+    refused early. The answers are a JSON 413 and a JSON 408.
+    """
+
+    async def limiting(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            receive = limited(scope, receive, send, max_bytes=max_bytes, seconds=seconds)
+        await application(scope, receive, send)
+
+    return limiting
+
+
+def limited(
+    scope: Scope, receive: Receive, send: Send, *, max_bytes: int, seconds: float
+) -> Receive:
+    """A ``receive`` that answers for the application when a body is too large or too slow.
+
+    The application then sees the client gone. ``seconds`` is what a body has to arrive, plus one
+    for each 64 KiB of it.
+    """
+    started: float | None = None
+    size = 0
+    done = False
+
+    async def refuse(status: int, error: str, message: str) -> Message:
+        nonlocal done
+        done = True
+        await _answer(send, status, {"error": error, "message": message})
+        return {"type": "http.disconnect"}
+
+    async def limited_receive() -> Message:
+        nonlocal started, size, done
+        if done:
+            return await receive()
+        loop = asyncio.get_running_loop()
+        if started is None:
+            started = loop.time()
+            if _declared(scope) > max_bytes:
+                return await too_large()
+        deadline = started + seconds + size / BYTES_PER_SECOND
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            return await refuse(408, "body_timeout", "The body took too long to arrive.")
+        if message["type"] == "http.request":
+            size += len(message.get("body", b""))
+            done = not message.get("more_body", False)
+            if size > max_bytes:
+                return await too_large()
+        return message
+
+    async def too_large() -> Message:
+        return await refuse(
+            413, "body_too_large", f"The body is larger than {max_bytes} bytes."
+        )
+
+    return limited_receive
+
+
+def _declared(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+async def _answer(send: Send, status: int, data: dict[str, str]) -> None:
+    body = orjson.dumps(data)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        # What is still to come of the body is not read.
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def lifespan(receive: Receive, send: Send) -> None:
+    """Take part in the server's start and shutdown, which Django's handler does not."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,94 @@
+"""System checks. Ids are permanent: ``copilotkit.E…`` stops the site, ``copilotkit.W…`` warns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+from copilotkit_django.conf import NAME, Options, problems, project_settings
+
+
+@register("copilotkit")
+def check_settings(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    """The ``COPILOTKIT`` dict: names that exist, values that can be used."""
+    try:
+        values = {str(name).lower(): value for name, value in project_settings().items()}
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="copilotkit.E001")]
+    messages: list[CheckMessage] = [
+        Error(
+            problem.text,
+            hint=problem.hint,
+            id="copilotkit.E002" if problem.unknown else "copilotkit.E003",
+        )
+        for problem in problems(values)
+    ]
+    if not values.get("agents"):
+        messages.append(
+            Warning(
+                "No agents are configured.",
+                hint=f"Set {NAME}['AGENTS']: the chat of the official client needs one named "
+                "'default'.",
+                id="copilotkit.W001",
+            )
+        )
+    return messages
+
+
+@register("copilotkit", Tags.compatibility)
+def check_surroundings(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    """What the rest of the project's settings does to streams and runs."""
+    messages: list[CheckMessage] = []
+    if not getattr(django_settings, "ASGI_APPLICATION", None) and getattr(
+        django_settings, "WSGI_APPLICATION", None
+    ):
+        messages.append(
+            Warning(
+                "The project names a WSGI application and no ASGI application.",
+                hint="Runs need an ASGI server. Set ASGI_APPLICATION to the application that "
+                "copilotkit_django.asgi.get_asgi_application() returns.",
+                id="copilotkit.W002",
+            )
+        )
+    for alias, database in django_settings.DATABASES.items():
+        if database.get("ATOMIC_REQUESTS"):
+            messages.append(
+                Warning(
+                    f"DATABASES[{alias!r}] has ATOMIC_REQUESTS; the endpoint is exempt from it.",
+                    hint="Async views cannot run in a transaction. Use transaction.atomic() in "
+                    "what your agents call.",
+                    id="copilotkit.W003",
+                )
+            )
+    return messages
+
+
+@register("copilotkit", Tags.security, deploy=True)
+def check_deployment(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    """What is fine on a developer's machine only."""
+    try:
+        options = Options.load()
+    except ImproperlyConfigured:
+        return []
+    messages: list[CheckMessage] = []
+    if options.authentication == "anonymous-shared":
+        messages.append(
+            Error(
+                "All visitors share one scope: each reads and clears the threads of all others.",
+                hint=f"Set {NAME}['AUTHENTICATION'] to 'session', 'anonymous' or a callable.",
+                id="copilotkit.E010",
+            )
+        )
+    if options.expose_error_text:
+        messages.append(
+            Warning(
+                "Clients are shown the text of exceptions.",
+                hint=f"Leave {NAME}['EXPOSE_ERROR_TEXT'] out; the log has the text.",
+                id="copilotkit.W010",
+            )
+        )
+    return messages

@@ -1,0 +1,295 @@
+"""The settings: one ``COPILOTKIT`` dict, typed, with defaults, checked in one place.
+
+Every option is also a keyword argument of `Runtime`, in lower case.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from copilotkit_django.forwarding import HeaderPolicy
+
+#: The name of the dict in the project's settings.
+NAME = "COPILOTKIT"
+
+#: Says what is wrong with a value, or ``None``.
+Check = Callable[[Any], str | None]
+
+
+def option(doc: str, default: Any, check: Check, *, importable: bool = False) -> Any:
+    """A field of `Options`: what it does, its default, and how its values are checked.
+
+    ``importable``: a text with a dot in it is the dotted path of the value.
+    """
+    metadata = {"doc": doc, "check": check, "importable": importable}
+    if isinstance(default, (dict, list)):
+        return field(default_factory=lambda: default.copy(), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _callable(value: Any) -> str | None:
+    if value is None or callable(value):
+        return None
+    if not isinstance(value, str):
+        return f"{value!r} is neither a callable nor the dotted path of one."
+    problem = _importable(value)
+    if problem is None and not callable(import_string(value)):
+        return f"{value!r} is not callable."
+    return problem
+
+
+def _importable(value: str) -> str | None:
+    try:
+        import_string(value)
+    except ImportError as error:
+        return f"{value!r} cannot be imported: {error}."
+    return None
+
+
+def _object(value: Any) -> str | None:
+    return _importable(value) if isinstance(value, str) else None
+
+
+def _runner(value: Any) -> str | None:
+    return "a runner is required." if value is None else _object(value)
+
+
+def _agents(value: Any) -> str | None:
+    from copilotkit_django.agents.registry import AgentRegistry
+
+    try:
+        AgentRegistry(value)
+    except ImproperlyConfigured as error:
+        return str(error)
+    return None
+
+
+def _authentication(value: Any) -> str | None:
+    if value in AUTHENTICATION_MODES:
+        return None
+    if isinstance(value, str) and "." not in value:
+        close = difflib.get_close_matches(value, AUTHENTICATION_MODES, n=1)
+        guess = f" Did you mean {close[0]!r}?" if close else ""
+        return f"{value!r} is not one of {', '.join(AUTHENTICATION_MODES)}.{guess}"
+    return _callable(value) if value is not None else "a value is required."
+
+
+def _headers(value: Any) -> str | None:
+    try:
+        HeaderPolicy.from_options(value)
+    except (ValueError, TypeError, AttributeError) as error:
+        return str(error)
+    return None
+
+
+def _number(*, above: float | None = None, at_least: float | None = None) -> Check:
+    def check(value: Any) -> str | None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return f"{value!r} is not a number."
+        if above is not None and not value > above:
+            return f"{value!r} is not above {above}."
+        if at_least is not None and not value >= at_least:
+            return f"{value!r} is below {at_least}."
+        return None
+
+    return check
+
+
+def _choice(*choices: Any) -> Check:
+    def check(value: Any) -> str | None:
+        if any(value is choice or value == choice for choice in choices):
+            return None
+        return f"{value!r} is not one of {', '.join(map(repr, choices))}."
+
+    return check
+
+
+def _origins(value: Any) -> str | None:
+    if isinstance(value, str) or not all(isinstance(origin, str) for origin in value):
+        return f"{value!r} is not a list of origins."
+    for origin in value:
+        scheme, separator, rest = origin.partition("://")
+        if origin != "*" and (not separator or not scheme or not rest or "/" in rest):
+            return f"{origin!r} is not an origin such as 'https://app.example.com'."
+    return None
+
+
+AUTHENTICATION_MODES = ("session", "anonymous", "anonymous-shared")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of one endpoint, with the defaults filled in."""
+
+    agents: Any = option(
+        "The agents: a mapping of id to agent, a list of named agents, or a factory that is called "
+        "with each request and returns either. Agents are `Agent` objects, async generator "
+        "functions taking the run context, or dotted paths; so may the whole value be.",
+        {},
+        _agents,
+    )
+    runner: Any = option(
+        "Who owns what happens to a thread: an `AgentRunner`, a class of one or a dotted path.",
+        "copilotkit_django.runners.InMemoryRunner",
+        _runner,
+        importable=True,
+    )
+    authentication: Any = option(
+        "Who may call. `session`: signed-in Django users, everybody else gets 401. `anonymous`: "
+        "anybody, each browser in a scope of its own (a signed cookie); signed-in users in theirs. "
+        "`anonymous-shared`: anybody, all in one scope; for tests. Or a callable (sync or async) "
+        "or its dotted path: it takes the request and returns a user, a `(user, scope)` pair, "
+        "`None` for nobody (401), or a response, which it may also raise with `ShortCircuit`.",
+        "session",
+        _authentication,
+        importable=True,
+    )
+    thread_scope: Any = option(
+        "Whose threads a signed-in user works on: a callable taking the request and the user and "
+        "returning a text such as `team:7`. By default each user has a scope of their own.",
+        None,
+        _callable,
+        importable=True,
+    )
+    hooks: Any = option(
+        "An object or mapping with any of `on_request`, `on_before_handler`, `on_response`, "
+        "`on_error`, or the dotted path of one (a class is instantiated).",
+        None,
+        _object,
+        importable=True,
+    )
+    before_request_middleware: Any = option(
+        "Called with every request before it is routed; may answer it or replace it.",
+        None,
+        _callable,
+        importable=True,
+    )
+    after_request_middleware: Any = option(
+        "Called with what was answered, after the answer (a stream: its end) was sent.",
+        None,
+        _callable,
+        importable=True,
+    )
+    forward_headers: Any = option(
+        "Which request headers reach the agent: a mapping with any of `use_default_denylist`, "
+        "`deny`, `deny_prefixes`, `allow`. By default `Authorization` and `X-` headers, less a "
+        "built-in list of what proxies and platforms set.",
+        None,
+        _headers,
+    )
+    allowed_origins: Any = option(
+        "Origins of other sites whose pages may call the endpoint with this site's cookies.",
+        [],
+        _origins,
+    )
+    concurrent_runs: str = option(
+        "What happens to a run on a thread that is busy: `refuse` it, or let it `supersede` the "
+        "run before it.",
+        "refuse",
+        _choice("refuse", "supersede"),
+    )
+    keepalive_seconds: float = option(
+        "A comment is sent on a stream that was silent for so long; 0: never.",
+        15,
+        _number(at_least=0),
+    )
+    stop_grace_seconds: float = option(
+        "How long a stopped agent may go on before its run is ended without it.",
+        5,
+        _number(at_least=0),
+    )
+    max_body_bytes: int = option(
+        "The largest request body. Attachments travel inside it, a third larger than they are.",
+        64 * 1024 * 1024,
+        _number(above=0),
+    )
+    body_timeout_seconds: float = option(
+        "How long a request body may take to arrive, plus a second for each 64 KiB of it. Applies "
+        "under `copilotkit_django.asgi`.",
+        30,
+        _number(above=0),
+    )
+    expose_error_text: bool | None = option(
+        "Whether clients see the text of exceptions. `None`: what `DEBUG` says.",
+        None,
+        _choice(True, False, None),
+    )
+
+    @classmethod
+    def load(cls, values: Mapping[str, Any] | None = None) -> Self:
+        """From the project's settings, with ``values`` (lower-case names) in their place.
+
+        Raises `ImproperlyConfigured` with everything that is wrong.
+        """
+        merged = {name.lower(): value for name, value in project_settings().items()}
+        unknown = (values or {}).keys() - {field.name for field in dataclasses.fields(cls)}
+        if unknown:
+            raise TypeError(f"Runtime has no option {', '.join(sorted(map(repr, unknown)))}.")
+        merged.update(values or {})
+        found = list(problems(merged))
+        if found:
+            raise ImproperlyConfigured("\n".join(str(problem) for problem in found))
+        for known in dataclasses.fields(cls):
+            if known.metadata["importable"]:
+                value = merged.get(known.name, known.default)
+                if isinstance(value, str) and "." in value:
+                    merged[known.name] = import_string(value)
+        return cls(**merged)
+
+    @property
+    def exposes_errors(self) -> bool:
+        """Whether texts of foreign exceptions may reach the client."""
+        if self.expose_error_text is None:
+            return bool(django_settings.DEBUG)
+        return self.expose_error_text
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with the settings."""
+
+    option: str
+    text: str
+    hint: str | None = None
+    #: The name itself is unknown, as opposed to its value being wrong.
+    unknown: bool = False
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, [self.text, self.hint]))
+
+
+def project_settings() -> Mapping[str, Any]:
+    """The project's ``COPILOTKIT`` dict, as it stands."""
+    value = getattr(django_settings, NAME, None)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ImproperlyConfigured(f"{NAME} is {value!r}, not a dict.")
+    return value
+
+
+def problems(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with option values given by lower-case name."""
+    fields = {field.name: field for field in dataclasses.fields(Options)}
+    for name, value in values.items():
+        shown = f"{NAME}[{name.upper()!r}]"
+        known = fields.get(name)
+        if known is None:
+            close = difflib.get_close_matches(name, fields, n=1)
+            hint = f"Did you mean {close[0].upper()!r}?" if close else None
+            yield Problem(name, f"{shown} is not a setting.", hint, unknown=True)
+            continue
+        try:
+            wrong = known.metadata["check"](value)
+        except Exception as error:  # a value odd enough to break its own check is a wrong value
+            wrong = f"{value!r} cannot be used: {error}."
+        if wrong:
+            yield Problem(name, f"{shown}: {wrong}")

@@ -1,0 +1,157 @@
+"""One tree of errors. Raised deep down, translated once: to a status code before the first byte,
+to a ``RUN_ERROR`` event after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+
+class CopilotKitError(Exception):
+    """Base class of everything this package raises on purpose.
+
+    ``str(error)`` is a sentence of ours that may be shown to the caller. ``error`` is the value of
+    the ``error`` key of the JSON answer, ``status`` its HTTP status.
+    """
+
+    error: ClassVar[str] = "internal_error"
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    #: Response headers that belong to this answer.
+    headers: Mapping[str, str] = {}
+
+    def body(self) -> dict[str, Any]:
+        """The JSON answer."""
+        return {"error": self.error, "message": str(self)}
+
+
+class NotFound(CopilotKitError):
+    """No such route, or nothing of that name for this caller."""
+
+    error = "Not found"
+    status = HTTPStatus.NOT_FOUND
+
+    def body(self) -> dict[str, Any]:
+        return {"error": self.error}
+
+
+class MethodNotAllowed(CopilotKitError):
+    """The route exists, for another HTTP method."""
+
+    error = "Method not allowed"
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+    def __init__(self, *allowed: str) -> None:
+        super().__init__(f"Allowed: {', '.join(allowed)}")
+        self.headers = {"Allow": ", ".join(allowed)}
+
+    def body(self) -> dict[str, Any]:
+        return {"error": self.error}
+
+
+class AgentNotFound(CopilotKitError):
+    """The caller named an agent that is not registered for them."""
+
+    error = "Agent not found"
+    status = HTTPStatus.NOT_FOUND
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(f"Agent '{agent_id}' does not exist")
+
+
+class InvalidBody(CopilotKitError):
+    """A run, connect or suggest body is not a RunAgentInput. The text says where and what."""
+
+    error = "Invalid request body"
+    status = HTTPStatus.BAD_REQUEST
+
+    def body(self) -> dict[str, Any]:
+        return {"error": self.error, "details": str(self)}
+
+
+class InvalidStop(CopilotKitError):
+    """The optional body of a stop request is malformed."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+    def body(self) -> dict[str, Any]:
+        return {"error": str(self)}
+
+
+class InvalidRequest(CopilotKitError):
+    """The single-route envelope, or the form of a request, is wrong."""
+
+    error = "invalid_request"
+    status = HTTPStatus.BAD_REQUEST
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """The envelope is not JSON."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class BodyTooLarge(CopilotKitError):
+    """The body passes MAX_BODY_BYTES."""
+
+    error = "body_too_large"
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class Unauthenticated(CopilotKitError):
+    """Nobody is signed in and the project wants somebody to be."""
+
+    error = "unauthenticated"
+    status = HTTPStatus.UNAUTHORIZED
+
+
+class CrossOriginRefused(CopilotKitError):
+    """A request carries our cookies but does not come from a page we trust."""
+
+    error = "csrf_failed"
+    status = HTTPStatus.FORBIDDEN
+
+
+class Unsupported(CopilotKitError):
+    """The configured runner or service does not offer this operation."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def body(self) -> dict[str, Any]:
+        return {"error": str(self)}
+
+
+class AsgiRequired(CopilotKitError):
+    """A run needs an event loop that outlives the request, so it needs an ASGI server."""
+
+    error = "asgi_required"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class ThreadBusy(CopilotKitError):
+    """Another run holds the thread.
+
+    The protocol has no status for it: the caller is answered 200 with one ``RUN_ERROR`` whose
+    ``code`` is ``THREAD_BUSY``, the only form the official client shows.
+    """
+
+    error = "THREAD_BUSY"
+    status = HTTPStatus.CONFLICT
+
+    def __init__(self) -> None:
+        super().__init__("This conversation is still busy with another run.")
+
+
+class OperationFailed(CopilotKitError):
+    """A handler failed for a reason of somebody else's code.
+
+    ``error`` is the fixed text the protocol has for the route; the message is the foreign text only
+    where EXPOSE_ERROR_TEXT allows it.
+    """
+
+    def __init__(self, error: str, message: str) -> None:
+        super().__init__(message)
+        self._error = error
+
+    def body(self) -> dict[str, Any]:
+        return {"error": self._error, "message": str(self)}

@@ -1,0 +1,127 @@
+"""Code of the project that sees requests and responses: hooks and request middleware."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from copilotkit_django.conf import Options
+from copilotkit_django.routes import Route
+
+if TYPE_CHECKING:
+    from copilotkit_django.runtime import Runtime
+
+
+class ShortCircuit(Exception):
+    """Raise it in a hook, in middleware or in an AUTHENTICATION callable to answer at once."""
+
+    def __init__(self, response: HttpResponseBase) -> None:
+        super().__init__("A hook answered the request.")
+        self.response = response
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """What is known about a request on its way; `copilotkit` gives it.
+
+    ``context`` is a dict of the project's own: what a hook puts there, the agent, later hooks and
+    the after middleware find. ``path`` is the full path of the request (of a ``resource/request``
+    envelope: the path it asks for), ``route`` is ``None`` until the request is routed.
+    """
+
+    runtime: Runtime
+    path: str
+    user: Any = None
+    scope: str = ""
+    route: Route | None = None
+    context: dict[str, Any] = field(default_factory=dict)
+
+
+def copilotkit(request: HttpRequest) -> RequestContext:
+    """The `RequestContext` of a request that has entered an endpoint of ours.
+
+    Raises `AttributeError` for any other request.
+    """
+    context: RequestContext = request._copilotkit  # type: ignore[attr-defined]
+    return context
+
+
+def with_headers(request: HttpRequest, headers: Mapping[str, str]) -> HttpRequest:
+    """A copy of the request with some headers set; the original is left as it is.
+
+    Return it from ``on_request``, ``on_before_handler`` or the before middleware: header
+    forwarding, agents, agent factories and later hooks see the changed headers.
+    """
+    changed = copy.copy(request)
+    changed.META = dict(request.META)
+    changed.__dict__.pop("headers", None)
+    for name, value in headers.items():
+        key = name.upper().replace("-", "_")
+        changed.META[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
+    return changed
+
+
+class Hooks:
+    """Subclass it, or write any object or mapping with some of these names, for HOOKS.
+
+    Methods may be sync (they run in a thread) or async. Returning a response or raising
+    `ShortCircuit` answers the request; returning a request replaces it; anything else carries on.
+    """
+
+    def on_request(self, request: HttpRequest) -> Any:
+        """First of all, before routing."""
+
+    def on_before_handler(self, request: HttpRequest, route: Route) -> Any:
+        """The request is routed and its method fits. Not called for 404 and 405."""
+
+    def on_response(self, request: HttpRequest, response: HttpResponseBase, route: Route) -> Any:
+        """There is an answer; return another one to replace it.
+
+        What was answered before routing comes with a stand-in route named ``info``.
+        """
+
+    def on_error(self, request: HttpRequest, error: Exception, route: Route | None) -> Any:
+        """A hook or a handler raised; return a response in place of the plain 500."""
+
+
+class HookChain:
+    """The hooks and middleware of one endpoint, ready to be called."""
+
+    def __init__(self, options: Options) -> None:
+        hooks = options.hooks
+        if inspect.isclass(hooks):
+            hooks = hooks()
+        self._hooks: Any = hooks
+        self.before_request = options.before_request_middleware
+        self.after_request = options.after_request_middleware
+
+    def find(self, name: str) -> Any:
+        """The hook of that name, or ``None``."""
+        if isinstance(self._hooks, Mapping):
+            return self._hooks.get(name)
+        return getattr(self._hooks, name, None)
+
+    async def call(self, name: str, *arguments: Any) -> Any:
+        """What the hook of that name returns; ``None`` if there is none."""
+        hook = self.find(name)
+        return None if hook is None else await call(hook, *arguments)
+
+
+async def call(function: Any, *arguments: Any) -> Any:
+    """Call something of the project's, which may be sync or async.
+
+    Synchronous code runs in a thread, where it may use the database.
+    """
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
+    ):
+        return await function(*arguments)
+    result = await sync_to_async(function)(*arguments)
+    return await result if inspect.isawaitable(result) else result

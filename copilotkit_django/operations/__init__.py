@@ -1,0 +1,1 @@
+"""One module per protocol operation: typed input in, data or a reader out, no HTTP."""

@@ -1,0 +1,86 @@
+"""Who calls which endpoint: what every operation starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from copilotkit_django.agents.base import Agent, RunInput
+from copilotkit_django.agents.registry import AgentRegistry
+from copilotkit_django.conf import Options
+from copilotkit_django.events.inputs import InvalidInput, parse_json, run_input
+from copilotkit_django.exceptions import (
+    AgentNotFound,
+    CopilotKitError,
+    InvalidBody,
+    OperationFailed,
+)
+from copilotkit_django.runners.base import AgentRunner, RunPolicy, RunRequest, ThreadRef
+from copilotkit_django.runners.task import scrub
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The parts of one endpoint that operations work with."""
+
+    options: Options
+    agents: AgentRegistry
+    runner: AgentRunner
+    policy: RunPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One caller at one endpoint.
+
+    ``headers`` are the request headers that may reach an agent, ``request`` is what an agents
+    factory is called with; operations pass both on and look into neither.
+    """
+
+    endpoint: Endpoint
+    scope: str
+    user: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    request_context: dict[str, Any] = field(default_factory=dict)
+    request: Any = None
+
+    async def agent(self, agent_id: str) -> Agent:
+        """A clone of the agent with that id. Raises `AgentNotFound`."""
+        agent = (await self.endpoint.agents.all(self.request)).get(agent_id)
+        if agent is None:
+            raise AgentNotFound(agent_id)
+        return agent.clone()
+
+    def thread(self, thread_id: str) -> ThreadRef:
+        """The caller's thread of that id."""
+        return ThreadRef(self.scope, thread_id)
+
+    def run_request(self, agent_id: str, agent: Agent, wire: dict[str, Any]) -> RunRequest:
+        """What a runner needs to know of the run in ``wire``, a validated RunAgentInput."""
+        return RunRequest(
+            thread=self.thread(wire["threadId"]),
+            agent_id=agent_id,
+            agent=agent,
+            input=RunInput.from_wire(wire),
+            user=self.user,
+            headers=self.headers,
+            request_context=self.request_context,
+            policy=self.endpoint.policy,
+        )
+
+    def failed(self, error: str, cause: Exception) -> CopilotKitError:
+        """The answer for an operation that somebody else's code made fail.
+
+        ``error`` is the protocol's text for it. Errors of our own are passed on as they are.
+        """
+        if isinstance(cause, CopilotKitError):
+            return cause
+        return OperationFailed(error, scrub(cause, expose=self.endpoint.options.exposes_errors))
+
+
+def read_input(body: bytes) -> dict[str, Any]:
+    """The RunAgentInput in a request body, in wire form. Raises `InvalidBody`."""
+    try:
+        return run_input(parse_json(body))
+    except InvalidInput as error:
+        raise InvalidBody(str(error)) from None

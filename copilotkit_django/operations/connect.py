@@ -1,0 +1,27 @@
+"""``agent/connect``: the history of a thread, then its live run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from copilotkit_django.operations.call import Call, read_input
+from copilotkit_django.runners.log import Batch
+
+
+async def connect(call: Call, agent_id: str, body: bytes) -> AsyncIterator[Batch]:
+    """Return a reader of the caller's thread named in ``body``.
+
+    A thread the caller does not have is an empty history. ``lastSeenEventId`` is accepted and
+    ignored: in this mode the official client always wants everything. Raises `AgentNotFound`
+    before looking at the body, and `InvalidBody`.
+    """
+    try:
+        await call.agent(agent_id)
+        wire = read_input(body)
+        return await call.endpoint.runner.connect(
+            call.thread(wire["threadId"]),
+            idle=call.endpoint.policy.idle,
+            modern="protocolVersion" in wire,
+        )
+    except Exception as error:
+        raise call.failed("Failed to run agent", error) from error

@@ -1,0 +1,68 @@
+"""``info``: what this endpoint offers to this caller."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from copilotkit_django import __version__
+from copilotkit_django.agents.base import Agent
+from copilotkit_django.operations.call import Call
+
+logger = logging.getLogger("copilotkit.request")
+
+
+async def info(call: Call, *, single: bool = False) -> dict[str, Any]:
+    """The answer of ``/info``; ``single`` if it was asked for through the single-route envelope.
+
+    No licence status is ever part of it: there is none to report.
+    """
+    try:
+        agents = await call.endpoint.agents.all(call.request)
+        described = {key: await _describe(key, agent) for key, agent in agents.items()}
+    except Exception as error:
+        raise call.failed("Failed to retrieve runtime information", error) from error
+    answer: dict[str, Any] = {
+        "version": __version__,
+        "agents": described,
+        "audioFileTranscriptionEnabled": False,
+        "mode": "sse",
+        "threadEndpoints": _thread_endpoints(call),
+        "suggestions": True,
+        "a2uiEnabled": False,
+        "openGenerativeUIEnabled": False,
+        "telemetryDisabled": True,
+    }
+    if single:
+        answer["singleRoute"] = {
+            "resourceOperations": True,
+            "threadEndpoints": _thread_endpoints(call),
+        }
+    return answer
+
+
+def _thread_endpoints(call: Call) -> dict[str, bool]:
+    has_threads = call.endpoint.runner.threads is not None
+    return {
+        "list": has_threads,
+        "inspect": False,
+        "mutations": False,
+        "realtimeMetadata": False,
+    }
+
+
+async def _describe(agent_id: str, agent: Agent) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "name": agent_id,
+        "description": agent.description,
+        "className": type(agent).__name__,
+    }
+    try:
+        capabilities = await agent.capabilities()
+    except Exception:
+        # One agent that cannot tell must not take the page of all others away.
+        logger.exception("Agent %r could not report its capabilities.", agent_id)
+        capabilities = None
+    if capabilities is not None:
+        described["capabilities"] = dict(capabilities)
+    return described

@@ -1,0 +1,136 @@
+"""The contract of a runner: who owns what happens to a thread."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from copilotkit_django.agents.base import Agent, RunInput
+from copilotkit_django.runners.log import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadRef:
+    """A thread as a caller may name it: whose, and which.
+
+    Two scopes may use the same ``thread_id`` for two different threads. ``key`` is one short string
+    for both together, the same for everybody who computes it.
+    """
+
+    scope: str
+    thread_id: str
+
+    @property
+    def key(self) -> str:
+        digest = hashlib.blake2b(digest_size=20)
+        # An envelope may name ids that UTF-8 cannot hold; no thread has one.
+        scope = self.scope.encode(errors="surrogatepass")
+        thread_id = self.thread_id.encode(errors="surrogatepass")
+        # The length keeps ("a", "bc") and ("ab", "c") apart.
+        digest.update(f"{len(scope)}:".encode() + scope + thread_id)
+        return digest.hexdigest()
+
+
+@dataclass(slots=True)
+class RunRequest:
+    """One run, ready to start: the caller is known, the agent is found, the input is valid."""
+
+    thread: ThreadRef
+    agent_id: str
+    #: A clone of the registered agent, for this run only.
+    agent: Agent
+    input: RunInput
+    user: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    request_context: dict[str, Any] = field(default_factory=dict)
+    #: Digest of the request body: tells a request sent twice from a second request.
+    digest: bytes = b""
+    policy: RunPolicy = field(default_factory=lambda: RunPolicy())
+
+
+@dataclass(frozen=True, slots=True)
+class RunPolicy:
+    """The settings a runner has to honour, as the endpoint of this request has them."""
+
+    #: A run on a busy thread ends the one before it instead of being refused.
+    supersede: bool = False
+    #: How long a stopped agent may go on yielding.
+    stop_grace: float = 5.0
+    #: Readers yield an empty batch after so many seconds of silence; ``None``: never.
+    idle: float | None = 15.0
+    #: Texts of foreign exceptions may reach the client.
+    expose_errors: bool = False
+
+
+class AgentRunner(abc.ABC):
+    """Owns what happens to a thread: starting, following, stopping.
+
+    A runner knows nothing of HTTP: views, the websocket consumer, the admin and commands call the
+    same methods. What they are given are async iterators of batches, each a list of encoded events
+    (one JSON object as bytes, without framing). `copilotkit_django.runners.task.RunTask` runs an
+    agent and fills a log, so that a runner only decides who may run and what is kept.
+    """
+
+    @abc.abstractmethod
+    async def run(self, request: RunRequest) -> AsyncIterator[Batch]:
+        """Start a run and return a reader that follows it to its end.
+
+        The run goes on when nobody reads. The thread is free again before the reader ends: the
+        client's next run arrives milliseconds later. Raises `ThreadBusy` if another run holds the
+        thread; a request sent twice (same thread, run id and digest) joins the run it started.
+        """
+
+    @abc.abstractmethod
+    async def connect(
+        self, thread: ThreadRef, *, idle: float | None = None, modern: bool = False
+    ) -> AsyncIterator[Batch]:
+        """Return a reader of the thread's history that then follows the live run, if any.
+
+        An unknown thread is an empty history. The reader ends with the run that was the last one
+        when it was made. ``idle`` as in `RunPolicy`; ``modern`` says that the caller declared
+        protocol 1.0, so that runs whose client did so too may be sent as they were.
+        """
+
+    @abc.abstractmethod
+    async def stop(self, thread: ThreadRef, run_id: str | None = None) -> bool:
+        """Ask the live run to stop; with ``run_id`` only if it is that one.
+
+        True if a run was asked to stop, false if there was none or it was stopping already.
+        """
+
+    @abc.abstractmethod
+    async def is_running(self, thread: ThreadRef) -> bool:
+        """Whether a run holds the thread at this moment."""
+
+    #: The store behind the `/threads` routes, or ``None``: the routes then answer 422.
+    threads: ThreadStore | None = None
+
+    async def drain(self) -> None:
+        """The process is about to stop: end the live runs with an error and free their threads."""
+
+
+@dataclass(slots=True)
+class ThreadRecord:
+    """A thread as a list of threads shows it. Times are seconds since the epoch."""
+
+    thread_id: str
+    agent_id: str
+    created: float
+    updated: float
+    name: str | None = None
+    archived: bool = False
+
+
+class ThreadStore(abc.ABC):
+    """What a runner that keeps threads offers beside running. Everything is within one scope."""
+
+    @abc.abstractmethod
+    async def list(self, scope: str, agent_id: str | None = None) -> list[ThreadRecord]:
+        """The threads of a scope that have a finished run, the latest activity first."""
+
+    @abc.abstractmethod
+    async def clear(self, scope: str) -> None:
+        """Forget every thread of a scope that no run holds."""

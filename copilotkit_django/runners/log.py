@@ -1,0 +1,83 @@
+"""The append-only log of one live run, and its readers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+#: Encoded events, in order, sent together. An empty batch says: still alive, nothing new.
+Batch = list[bytes]
+
+#: Most events a reader takes at once. Bounds the chunk a slow client has to be sent in one piece.
+MAX_BATCH = 512
+
+
+class RunLog:
+    """Every event of one live run, encoded once, in the order it was sent.
+
+    One writer appends; any number of readers follow, each with a cursor of its own, so a slow
+    reader neither loses anything nor holds up anybody. Belongs to one event loop.
+    """
+
+    __slots__ = ("_waiting", "closed", "events")
+
+    def __init__(self) -> None:
+        self.events: Batch = []
+        self.closed = False
+        self._waiting: list[asyncio.Future[bool]] = []
+
+    def append(self, event: bytes) -> None:
+        """Add one encoded event and wake the readers."""
+        self.events.append(event)
+        if self._waiting:
+            self._wake()
+
+    def close(self) -> None:
+        """No more events: readers end once they have read everything."""
+        self.closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(True)
+
+    async def read(self, after: int = 0, *, idle: float | None = None) -> AsyncIterator[Batch]:
+        """Follow the log from event number ``after`` to its end.
+
+        Everything that is ready goes out in one batch; nothing ever waits to fill one. After
+        ``idle`` seconds without news an empty batch is yielded.
+        """
+        events = self.events
+        while True:
+            if after < len(events):
+                batch = events[after : after + MAX_BATCH]
+                after += len(batch)
+                yield batch
+                # A consumer whose send never waits (daphne) would otherwise keep the loop to
+                # itself until the end of the backlog.
+                await asyncio.sleep(0)
+            elif self.closed:
+                return
+            elif not await self._news(idle):
+                yield []
+
+    async def _news(self, idle: float | None) -> bool:
+        """Wait for the next change; false if ``idle`` seconds pass without one."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append(future)
+        timer = loop.call_later(idle, _give_up, future) if idle else None
+        try:
+            return await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if future in self._waiting:
+                self._waiting.remove(future)
+
+
+def _give_up(future: asyncio.Future[bool]) -> None:
+    if not future.done():
+        future.set_result(False)

@@ -1,0 +1,283 @@
+"""The runner that keeps everything in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from copilotkit_django.events.downlevel import downlevel
+from copilotkit_django.events.wire import encode
+from copilotkit_django.exceptions import ThreadBusy
+from copilotkit_django.runners.base import (
+    AgentRunner,
+    RunRequest,
+    ThreadRecord,
+    ThreadRef,
+    ThreadStore,
+)
+from copilotkit_django.runners.log import MAX_BATCH, Batch
+from copilotkit_django.runners.task import RunTask
+
+logger = logging.getLogger("copilotkit.run")
+
+#: How long after its end a run is still given to whoever sends the same request again.
+RESEND_SECONDS = 60
+
+#: Drain waits so long for agents to take note of the end.
+DRAIN_SECONDS = 2
+
+
+@dataclass(slots=True)
+class _StoredRun:
+    run_id: str
+    digest: bytes
+    ended: float
+    modern: bool
+    events: Batch
+    size: int
+
+
+@dataclass(slots=True)
+class _Thread:
+    ref: ThreadRef
+    created: float
+    updated: float
+    agent_id: str = ""
+    runs: deque[_StoredRun] = field(default_factory=deque)
+    #: Ids of all messages any of its runs has sent or was sent.
+    seen: set[str] = field(default_factory=set)
+    live: RunTask | None = None
+
+
+class InMemoryRunner(AgentRunner):
+    """Keeps threads and runs in this process; a restart forgets them.
+
+    For development, tests and single-process sites whose conversations may be lost. At most
+    ``max_threads`` threads (the least recently used go first), ``max_runs_per_thread`` runs each
+    (the oldest go first; ``None``: all) and ``max_bytes`` of stored events are kept. A thread that
+    a run holds is never dropped.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_threads: int = 1000,
+        max_runs_per_thread: int | None = 100,
+        max_bytes: int = 512 * 1024 * 1024,
+    ) -> None:
+        if max_threads < 1 or max_bytes < 1:
+            raise ValueError("max_threads and max_bytes must be at least 1.")
+        self.max_threads = max_threads
+        self.max_runs_per_thread = max_runs_per_thread or None
+        self.max_bytes = max_bytes
+        self.threads = _MemoryThreads(self)
+        #: By key, the least recently used first.
+        self._threads: OrderedDict[str, _Thread] = OrderedDict()
+        self._bytes = 0
+        self._warned = False
+
+    async def run(self, request: RunRequest) -> AsyncIterator[Batch]:
+        key = request.thread.key
+        idle = request.policy.idle
+        thread = self._threads.get(key)
+        if thread is not None:
+            again = self._same_request(thread, request)
+            if again is not None:
+                return again
+            if thread.live is not None:
+                if not request.policy.supersede:
+                    raise ThreadBusy
+                # It no longer owns the thread, so what it still does is not stored.
+                superseded, thread.live = thread.live, None
+                superseded.stop()
+        else:
+            now = time.time()
+            thread = self._threads[key] = _Thread(request.thread, created=now, updated=now)
+        task = RunTask(request, seen=thread.seen.__contains__, on_end=self._ended)
+        thread.live = task
+        self._threads.move_to_end(key)
+        task.start()
+        return task.log.read(idle=idle)
+
+    def _same_request(
+        self, thread: _Thread, request: RunRequest
+    ) -> AsyncIterator[Batch] | None:
+        """A reader of the run this very request has started before, if it did so lately."""
+        run_id, digest = request.input.run_id, request.digest
+        if not digest:
+            return None
+        live = thread.live
+        if live is not None:
+            if live.request.input.run_id == run_id and live.request.digest == digest:
+                return live.log.read(idle=request.policy.idle)
+            return None
+        last = thread.runs[-1] if thread.runs else None
+        if last is None or (last.run_id, last.digest) != (run_id, digest):
+            return None
+        if time.time() - last.ended > RESEND_SECONDS:
+            return None
+        return _replay([last], modern=request.input.protocol_version is not None)
+
+    async def _ended(self, task: RunTask) -> None:
+        thread = self._threads.get(task.request.thread.key)
+        if thread is None or thread.live is not task:
+            return
+        thread.live = None
+        if task.failed_silently:
+            if not thread.runs:
+                del self._threads[thread.ref.key]
+            return
+        compacted = task.pipeline.compacted()
+        thread.seen.update(_message_ids(compacted))
+        events = [encode(event) for event in compacted]
+        now = time.time()
+        run = _StoredRun(
+            run_id=task.request.input.run_id,
+            digest=task.request.digest,
+            ended=now,
+            modern=task.request.input.protocol_version is not None,
+            events=events,
+            size=sum(map(len, events)),
+        )
+        thread.runs.append(run)
+        thread.updated = now
+        thread.agent_id = task.request.agent_id
+        self._bytes += run.size
+        self._make_room(thread)
+
+    def _make_room(self, written: _Thread) -> None:
+        limit = self.max_runs_per_thread
+        while limit is not None and len(written.runs) > limit:
+            self._bytes -= written.runs.popleft().size
+        if len(self._threads) <= self.max_threads and self._bytes <= self.max_bytes:
+            return
+        for key in list(self._threads):
+            if len(self._threads) <= self.max_threads and self._bytes <= self.max_bytes:
+                break
+            thread = self._threads[key]
+            if thread is written or thread.live is not None:
+                continue
+            self._drop(key)
+            if not self._warned:
+                self._warned = True
+                logger.warning(
+                    "InMemoryRunner is full and forgets its least recently used threads. Use a "
+                    "persistent runner to keep them."
+                )
+
+    def _drop(self, key: str) -> None:
+        thread = self._threads.pop(key)
+        self._bytes -= sum(run.size for run in thread.runs)
+
+    async def connect(
+        self, thread: ThreadRef, *, idle: float | None = None, modern: bool = False
+    ) -> AsyncIterator[Batch]:
+        found = self._threads.get(thread.key)
+        if found is None:
+            return _replay([], modern=modern)
+        self._threads.move_to_end(thread.key)
+        return _replay(list(found.runs), modern=modern, live=found.live, idle=idle)
+
+    async def stop(self, thread: ThreadRef, run_id: str | None = None) -> bool:
+        found = self._threads.get(thread.key)
+        if found is None or found.live is None:
+            return False
+        if run_id is not None and found.live.request.input.run_id != run_id:
+            return False
+        return found.live.stop()
+
+    async def is_running(self, thread: ThreadRef) -> bool:
+        found = self._threads.get(thread.key)
+        return found is not None and found.live is not None
+
+    async def drain(self) -> None:
+        live = [thread.live for thread in self._threads.values() if thread.live is not None]
+        for task in live:
+            task.cancel()
+        if live:
+            await asyncio.gather(*(task.wait(DRAIN_SECONDS) for task in live))
+
+    def _forget(self, scope: str) -> None:
+        for key, thread in list(self._threads.items()):
+            if thread.ref.scope == scope:
+                live, thread.live = thread.live, None
+                if live is not None:
+                    live.stop()
+                self._drop(key)
+
+
+class _MemoryThreads(ThreadStore):
+    def __init__(self, runner: InMemoryRunner) -> None:
+        self._runner = runner
+
+    async def list(self, scope: str, agent_id: str | None = None) -> list[ThreadRecord]:
+        records = [
+            ThreadRecord(
+                thread_id=thread.ref.thread_id,
+                agent_id=thread.agent_id,
+                created=thread.created,
+                updated=thread.updated,
+            )
+            for thread in self._runner._threads.values()
+            if thread.ref.scope == scope
+            and thread.runs
+            and (agent_id is None or thread.agent_id == agent_id)
+        ]
+        return sorted(records, key=lambda record: record.updated, reverse=True)
+
+    async def clear(self, scope: str) -> None:
+        self._runner._forget(scope)
+
+
+async def _replay(
+    runs: Iterable[_StoredRun],
+    *,
+    modern: bool,
+    live: RunTask | None = None,
+    idle: float | None = None,
+) -> AsyncIterator[Batch]:
+    """The stored runs in order, then the live one to its end."""
+    for batch in _batches(runs, modern=modern):
+        yield batch
+        await asyncio.sleep(0)
+    if live is not None:
+        as_is = modern or live.request.input.protocol_version is None
+        async for batch in live.log.read(idle=idle):
+            yield batch if as_is else _lowered(batch)
+
+
+def _batches(runs: Iterable[_StoredRun], *, modern: bool) -> Iterator[Batch]:
+    batch: Batch = []
+    for run in runs:
+        batch.extend(run.events if modern or not run.modern else _lowered(run.events))
+        if len(batch) >= MAX_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _lowered(batch: Batch) -> Batch:
+    """Events a client with protocol 1.0 was sent, for one that did not declare it."""
+    return [
+        encode(lowered)
+        for event in batch
+        if (lowered := downlevel(orjson.loads(event))) is not None
+    ]
+
+
+def _message_ids(events: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for event in events:
+        message_id = event.get("messageId")
+        if isinstance(message_id, str):
+            yield message_id
+        if event["type"] == "RUN_STARTED" and isinstance(event.get("input"), dict):
+            for message in event["input"]["messages"]:
+                yield message["id"]

@@ -1,0 +1,244 @@
+"""The owner task of a run: drives one agent, fills one log, sees to one clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import dataclasses
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from asgiref.sync import ThreadSensitiveContext
+
+from copilotkit_django.agents.base import RunContext, RunInput
+from copilotkit_django.events.order import OrderError
+from copilotkit_django.events.pipeline import Pipeline
+from copilotkit_django.events.wire import InvalidEvent
+from copilotkit_django.runners.base import RunRequest
+from copilotkit_django.runners.log import RunLog
+from copilotkit_django.workers import TidyExecutor, WorkerThreads
+
+logger = logging.getLogger("copilotkit.run")
+
+#: An agent that never waits gives the loop a turn after so many events.
+EVENTS_PER_TURN = 64
+
+#: The loop holds tasks only weakly; a run nobody reads must not be collected.
+_tasks: set[asyncio.Task[None]] = set()
+
+_workers = WorkerThreads("copilotkit-run")
+
+
+def spawn(coroutine: Any) -> asyncio.Task[None]:
+    """Start work that outlives the request.
+
+    The fresh context keeps the request's thread, and with it a database connection, out of it.
+    """
+    task: asyncio.Task[None] = asyncio.create_task(coroutine, context=contextvars.Context())
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return task
+
+
+def scrub(error: BaseException, *, expose: bool) -> str:
+    """The sentence the wire gets for somebody else's exception. Call inside its handler.
+
+    With ``expose`` its own text; otherwise a sentence of ours that ends with an id, under which the
+    log has the traceback.
+    """
+    incident = secrets.token_hex(4)
+    logger.error("Incident %s: %s", incident, type(error).__name__, exc_info=error)
+    text = str(error)
+    if expose and text:
+        return text
+    return f"Something went wrong while the agent was working (incident {incident})."
+
+
+class RunTask:
+    """One run: its agent, its pipeline, its log, and the task that drives them.
+
+    ``seen`` tells which message ids the thread knows already: they are left out of the echo.
+    ``on_end`` is awaited once, when everything but the terminal event has been sent: store the run,
+    free the thread. The terminal event follows, then the log is closed. Create and `start` it on
+    the loop it shall live on.
+    """
+
+    def __init__(
+        self,
+        request: RunRequest,
+        *,
+        seen: Callable[[str], bool] = lambda message_id: False,
+        on_end: Callable[[RunTask], Awaitable[None]] | None = None,
+        echo: bool = True,
+    ) -> None:
+        self.request = request
+        self.log = RunLog()
+        #: The run is finalised: nothing the agent still does counts.
+        self.over = False
+        #: The agent failed before it had anything to say.
+        self.failed_silently = False
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        run_input = request.input
+        self.pipeline = Pipeline(
+            self.log.append,
+            thread_id=run_input.thread_id,
+            run_id=run_input.run_id,
+            echo=_echo(run_input.to_wire(), seen) if echo else None,
+            initial_state=run_input.state,
+            modern=run_input.protocol_version is not None,
+        )
+        self.context = RunContext(
+            input=_for_agent(run_input),
+            agent_id=request.agent_id,
+            user=request.user,
+            scope=request.thread.scope,
+            thread_key=request.thread.key,
+            headers=request.headers,
+            request_context=request.request_context,
+        )
+
+    def start(self) -> None:
+        """Begin to drive the agent. Returns at once."""
+        self._task = spawn(self._run())
+        self._task.add_done_callback(self._driven)
+
+    @property
+    def stopping(self) -> bool:
+        """The run was asked to stop and may still be winding down."""
+        return self.context.stop.is_set()
+
+    def stop(self) -> bool:
+        """Ask the run to stop. False if it is over or was asked before.
+
+        The agent learns of it twice: its stop signal is set and its coroutine is cancelled. After
+        the grace the run is ended without it. May be called from any thread.
+        """
+        if self.over or self.stopping or self._task is None:
+            return False
+        if _running_loop() is self._loop:
+            self._stop()
+        else:
+            self._loop.call_soon_threadsafe(self._stop)
+        return True
+
+    def _stop(self) -> None:
+        if self.over or self.stopping or self._task is None:
+            return
+        self.context.stop.set()
+        self._task.cancel()
+        self._loop.call_later(self.request.policy.stop_grace, self._abandon)
+
+    def cancel(self) -> None:
+        """End the run as interrupted, not as stopped: nobody waits for it, or the process ends."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def wait(self, timeout: float) -> bool:
+        """Wait until the run is over; false if that takes longer than ``timeout`` seconds."""
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=timeout)
+        return self.over
+
+    async def _run(self) -> None:
+        message: str | None = None
+        expose = self.request.policy.expose_errors
+        executor = TidyExecutor(_workers.next())
+        try:
+            async with ThreadSensitiveContext(executor=executor):
+                await self._drive()
+        except asyncio.CancelledError:
+            if not self.stopping:
+                message = "The run was interrupted."
+        except (InvalidEvent, OrderError) as error:
+            message = str(error)
+            logger.warning("Agent %r broke the protocol: %s", self.request.agent_id, error)
+        except Exception as error:
+            message = scrub(error, expose=expose)
+        finally:
+            executor.release()
+        await self._end(message)
+
+    async def _drive(self) -> None:
+        feed = self.pipeline.feed
+        events = self.request.agent.run(self.context)
+        count = 0
+        try:
+            async for event in events:
+                if self.over:
+                    return
+                feed(event)
+                count += 1
+                if count % EVENTS_PER_TURN == 0:
+                    await self._turn()
+        finally:
+            # Closed here, inside the task that drove it: frameworks keep context variables that
+            # cannot be reset from anywhere else.
+            close = getattr(events, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _turn(self) -> None:
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            # Meant for the agent, not for this pause: it may want to say a last word. It is
+            # delivered again where the agent waits next.
+            task = asyncio.current_task()
+            if task is None or self.over:
+                raise
+            task.cancel()
+
+    def _driven(self, task: asyncio.Task[None]) -> None:
+        # A task cancelled before its first step never enters its own handlers.
+        if not self.over and not self._loop.is_closed():
+            spawn(self._end(None if self.stopping else "The run was interrupted."))
+
+    def _abandon(self) -> None:
+        if self.over or self._task is None:
+            return
+        logger.warning(
+            "Agent %r did not stop within %s s; its run was ended without it.",
+            self.request.agent_id,
+            self.request.policy.stop_grace,
+        )
+        self._task.cancel()
+        spawn(self._end(None))
+
+    async def _end(self, message: str | None) -> None:
+        if self.over:
+            return
+        self.over = True
+        self.failed_silently = message is not None and self.pipeline.count == 0
+        try:
+            self.pipeline.finish(stopped=self.stopping, message=message)
+            if self._on_end is not None:
+                await self._on_end(self)
+        except Exception as error:
+            scrub(error, expose=False)
+        finally:
+            self.pipeline.release()
+            self.log.close()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _for_agent(run_input: RunInput) -> RunInput:
+    """The input as agents get it: activity messages are between the server and the page."""
+    if any(message["role"] == "activity" for message in run_input.messages):
+        messages = [m for m in run_input.messages if m["role"] != "activity"]
+        return dataclasses.replace(run_input, messages=messages)
+    return run_input
+
+
+def _echo(wire: Mapping[str, Any], seen: Callable[[str], bool]) -> dict[str, Any]:
+    """The run input for ``RUN_STARTED.input``: only messages the thread does not have yet."""
+    return {**wire, "messages": [m for m in wire["messages"] if not seen(m["id"])]}

@@ -1,0 +1,81 @@
+"""One endpoint: its agents, its runner, its hooks, its settings."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from copilotkit_django.agents.registry import AgentRegistry
+from copilotkit_django.conf import NAME, Options
+from copilotkit_django.forwarding import HeaderPolicy
+from copilotkit_django.hooks import HookChain
+from copilotkit_django.operations.call import Endpoint
+from copilotkit_django.runners.base import AgentRunner, RunPolicy
+
+
+class Runtime:
+    """Everything behind one mount point.
+
+    The default runtime is made of the project's ``COPILOTKIT`` setting and served by
+    ``include("copilotkit_django.urls")``. Make further ones for further endpoints; options not
+    given (the names of the settings, in lower case) are those of the project::
+
+        support = Runtime(agents={"default": SupportAgent()}, authentication="session")
+        urlpatterns = [path("api/support", support.urls)]
+
+    A runner given as an instance may be shared by several runtimes: they then see the same threads.
+    Raises `ImproperlyConfigured` naming everything wrong with the options.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.options = Options.load(options)
+        self.hooks = HookChain(self.options)
+        self.header_policy = HeaderPolicy.from_options(self.options.forward_headers)
+        self.endpoint = Endpoint(
+            options=self.options,
+            agents=AgentRegistry(self.options.agents),
+            runner=_runner(self.options.runner),
+            policy=RunPolicy(
+                supersede=self.options.concurrent_runs == "supersede",
+                stop_grace=self.options.stop_grace_seconds,
+                idle=self.options.keepalive_seconds or None,
+                expose_errors=self.options.exposes_errors,
+            ),
+        )
+
+    @property
+    def runner(self) -> AgentRunner:
+        """Who owns what happens to this endpoint's threads."""
+        return self.endpoint.runner
+
+    @property
+    def urls(self) -> Any:
+        """What ``path("…", runtime.urls)`` takes to mount this endpoint."""
+        from copilotkit_django.urls import patterns_for
+
+        return patterns_for(lambda: self), None, None
+
+
+def _runner(value: Any) -> AgentRunner:
+    runner = value() if inspect.isclass(value) else value
+    if not isinstance(runner, AgentRunner):
+        raise ImproperlyConfigured(f"{NAME}['RUNNER'] is {runner!r}, which is no AgentRunner.")
+    return runner
+
+
+@functools.cache
+def get_runtime() -> Runtime:
+    """The default runtime, made of the project's settings on first use."""
+    return Runtime()
+
+
+def _forget_runtime(*, setting: str, **kwargs: Any) -> None:
+    if setting in (NAME, "DEBUG"):
+        get_runtime.cache_clear()
+
+
+setting_changed.connect(_forget_runtime, dispatch_uid="copilotkit.runtime")

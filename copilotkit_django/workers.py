@@ -1,0 +1,60 @@
+"""Long-lived worker threads for synchronous code.
+
+A thread of its own per request or run is what Django and asgiref give by default; starting it costs
+more than most of the work it does, and each one opens a database connection of its own. Here a few
+threads are shared instead, each running one call at a time, so that whoever is handed one still
+sees all its synchronous calls run on one thread, in order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from django.db import close_old_connections
+
+T = TypeVar("T")
+
+#: More threads help only as far as the interpreter lets them run side by side.
+WORKERS = min(8, 2 * (os.cpu_count() or 1))
+
+
+class WorkerThreads:
+    """A fixed number of one-thread executors, handed out in turn."""
+
+    def __init__(self, name: str, count: int = WORKERS) -> None:
+        self._executors = [
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{name}-{number}")
+            for number in range(count)
+        ]
+        self._turns = itertools.cycle(self._executors)
+
+    def next(self) -> ThreadPoolExecutor:
+        """One of the threads. It may be shared with others; never shut it down."""
+        return next(self._turns)
+
+
+class TidyExecutor(Executor):
+    """One worker thread for one run, with the database hygiene a request would get.
+
+    Django resets broken and outdated connections at the borders of requests. A run has none, so
+    the connections of its thread are looked after before its first call and after its last.
+    """
+
+    def __init__(self, worker: Executor) -> None:
+        self._worker = worker
+        self._used = False
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        if not self._used:
+            self._used = True
+            self._worker.submit(close_old_connections)
+        return self._worker.submit(fn, *args, **kwargs)
+
+    def release(self) -> None:
+        """The run is over."""
+        if self._used:
+            self._worker.submit(close_old_connections)
