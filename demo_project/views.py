@@ -3,6 +3,10 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from copilotkit_django.identity import identify
+from copilotkit_django.runtime import get_runtime
+from demo_project.agents import todo
+
 #: Styles are the exception: the official client puts some of its own into the page.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -21,22 +25,22 @@ AGENTS = [
     {
         "id": "default",
         "name": "To-dos",
-        "title": "To-do assistant",
-        "hint": "Keeps your list, asks before it deletes, paints the page.",
-        "placeholder": "Add buy milk, what's open, make the page green…",
+        "hint": "Keeps a list, asks before it deletes, paints this page",
+        "welcome": "What do you have to do?",
+        "placeholder": "Add buy milk, call Ada…",
     },
     {
         "id": "writer",
         "name": "Writer",
-        "title": "Writer",
-        "hint": "Streams articles, poems, emails and plans.",
+        "hint": "Streams articles, poems, emails and plans",
+        "welcome": "What shall I write about?",
         "placeholder": "Write about lighthouses…",
     },
     {
         "id": "remote",
         "name": "Almanac",
-        "title": "Almanac",
-        "hint": "Knows dates and times. Called over HTTP.",
+        "hint": "Knows dates and times; called over HTTP",
+        "welcome": "Which day are you thinking of?",
         "placeholder": "How many days until Christmas?",
     },
 ]
@@ -45,11 +49,15 @@ AGENTS = [
 @require_safe
 async def page(request: HttpRequest) -> HttpResponse:
     """The one page of the demo."""
+    identity = await identify(request, get_runtime().options)
     config = {
-        "runtimeUrl": reverse("copilotkit:index"),
+        "runtimeUrl": f"{reverse('page')}api/copilotkit",
         "agents": AGENTS,
-        "todos": [],
+        "state": await todo.state(identity.scope),
     }
     response = render(request, "demo/page.html", {"config": config})
     response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    # The cookie comes with the page: its first requests leave at the same time, and without
+    # one each of them would be a new visitor.
+    identity.remember(response)
     return response

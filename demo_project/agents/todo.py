@@ -343,7 +343,7 @@ def suggestions(todos: Sequence[Todo]) -> list[tuple[str, str]]:
             ("What can you do?", "Help"),
             ("Paint the page teal", "Make the page teal"),
         ]
-    ideas = [(f"Tick off {clipped(todo.title)}", f"Done {todo.title}") for todo in still_open[:1]]
+    ideas = [(f"Tick off {clipped(todo.title)}", f"Done “{todo.title}”") for todo in still_open[:1]]
     if any(todo.done for todo in todos):
         ideas.append(("Delete what is done", "Delete done"))
     if len(still_open) > 1:

@@ -1,0 +1,128 @@
+import { CopilotChat, useConfigureSuggestions, useInterrupt } from "@copilotkit/react-core/v2";
+import { useEffect, useState } from "react";
+
+export function Chat({ about, agent, threadId, onNew }) {
+  useConfigureSuggestions(
+    {
+      instructions: "Suggest what the person may want to say next.",
+      minSuggestions: 1,
+      maxSuggestions: 3,
+      available: "always",
+      providerAgentId: about.id,
+      consumerAgentId: about.id,
+    },
+    [about.id],
+  );
+  useInterrupt({
+    agentId: about.id,
+    render: ({ interrupt, resolve, cancel }) => (
+      <Approval
+        key={interrupt.id}
+        question={interrupt.message}
+        titles={interrupt.metadata?.titles ?? []}
+        onApprove={() => resolve({ approved: true })}
+        onCancel={() => cancel()}
+      />
+    ),
+  });
+  useImpliedCancel(agent);
+  const step = useStep(agent);
+  const gone = useEmptiness(agent, threadId);
+
+  return (
+    <>
+      <CopilotChat
+        agentId={about.id}
+        threadId={threadId}
+        labels={{
+          chatInputPlaceholder: about.placeholder,
+          welcomeMessageText: about.welcome,
+          chatDisclaimerText: "No model, no key: the agents are plain Python on this server.",
+        }}
+      />
+      {step && agent.isRunning && (
+        <p className="step" role="status">
+          {step}
+        </p>
+      )}
+      {gone && (
+        <div className="gone">
+          <p>This conversation is empty, or the server no longer has it.</p>
+          <button type="button" className="button" onClick={onNew}>
+            Start a new one
+          </button>
+        </div>
+      )}
+    </>
+  );
+}
+
+function Approval({ question, titles, onApprove, onCancel }) {
+  const [answered, setAnswered] = useState(false);
+  const answer = (reply) => () => {
+    setAnswered(true);
+    // A refused answer reaches the provider's onError; the question then stands again.
+    Promise.resolve(reply()).catch(() => setAnswered(false));
+  };
+  return (
+    <div className="approval" role="group" aria-label="Your approval is needed">
+      <p className="question">{question}</p>
+      {titles.length > 1 && (
+        <ul>
+          {titles.slice(0, 6).map((title, index) => (
+            <li key={index}>{title}</li>
+          ))}
+          {titles.length > 6 && <li>and {titles.length - 6} more</li>}
+        </ul>
+      )}
+      <div className="answers">
+        <button type="button" className="button danger" disabled={answered} onClick={answer(onApprove)}>
+          Delete
+        </button>
+        <button type="button" className="button" disabled={answered} onClick={answer(onCancel)}>
+          Keep
+        </button>
+      </div>
+    </div>
+  );
+}
+
+/** Saying something else instead of answering means no. The client would refuse to send it. */
+function useImpliedCancel(agent) {
+  useEffect(() => {
+    const { unsubscribe } = agent.subscribe({
+      onNewMessage: ({ message }) => {
+        if (message.role === "user") agent.pendingInterrupts = [];
+      },
+    });
+    return unsubscribe;
+  }, [agent]);
+}
+
+/** The step the agent says it is at. */
+function useStep(agent) {
+  const [step, setStep] = useState(null);
+  useEffect(() => {
+    const { unsubscribe } = agent.subscribe({
+      onStepStartedEvent: ({ event }) => setStep(event.stepName),
+      onStepFinishedEvent: () => setStep(null),
+      onRunFinalized: () => setStep(null),
+      onRunFailed: () => setStep(null),
+    });
+    return unsubscribe;
+  }, [agent]);
+  return step;
+}
+
+/** Whether a conversation that was asked for by its id turned out to have nothing in it. */
+function useEmptiness(agent, threadId) {
+  const [waited, setWaited] = useState(false);
+  const quiet = Boolean(threadId) && agent.messages.length === 0 && !agent.isRunning;
+  useEffect(() => {
+    setWaited(false);
+    if (!quiet) return undefined;
+    const timer = setTimeout(() => setWaited(true), 1500);
+    return () => clearTimeout(timer);
+  }, [quiet, agent]);
+  return quiet && waited;
+}

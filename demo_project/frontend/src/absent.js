@@ -1,0 +1,2 @@
+// Stands in for optional packages that the demo does without.
+export default {};
