@@ -34,7 +34,7 @@ lint: tools  ## the part of check that takes seconds
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
 	$(BIN)/python -m django makemigrations --check --dry-run --pythonpath . --settings tests.settings
-	$(BIN)/python -m django check --deploy --fail-level ERROR --pythonpath . --settings tests.settings
+	$(BIN)/python -m django check --deploy --fail-level WARNING --pythonpath . --settings tests.settings
 	$(BIN)/python manage.py check --fail-level WARNING
 
 format: tools  ## rewrite the code the way lint wants it

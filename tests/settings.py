@@ -60,6 +60,9 @@ DATABASES = {
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 COPILOTKIT = {
-    "AGENTS": {},
+    "AGENTS": {"default": "tests.agents.parrot"},
     "AUTHENTICATION": "session",
 }
+
+# What Django asks of a site behind TLS (HSTS, the redirect, secure cookies): tests speak plain HTTP.
+SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008", "security.W012", "security.W016"]
