@@ -530,7 +530,7 @@ async def hang(context: RunContext, count: float = 0, *_: float) -> AsyncIterato
 
 async def hangtool(context: RunContext, *_: float) -> AsyncIterator[Event]:
     yield context.started()
-    yield open_call(call_id(context), "get_weather")
+    yield open_call(call_id(context), "get_weather", message_id(context))
     yield arguments_delta(call_id(context), '{"city":')
     await until_stopped(context)
 

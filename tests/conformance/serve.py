@@ -28,17 +28,17 @@ def main(arguments: list[str] | None = None) -> None:
     # What follows needs the app registry.
     from copilotkit_django.asgi import get_asgi_application
 
-    from . import ports, profiles
+    from .ports import Ports
+    from .profiles import sites
 
-    served = profiles.profiles()
+    served = sites()
     sockets = {name: open_socket() for name in served}
-    numbers = {name: each.getsockname()[1] for name, each in sockets.items()}
-    ports.assign(numbers, served)
+    ports = {name: each.getsockname()[1] for name, each in sockets.items()}
+    application = Ports(get_asgi_application(), {ports[name]: served[name] for name in served})
 
     def announce() -> None:
-        print(json.dumps({"ports": numbers}), flush=True)
+        print(json.dumps({"ports": ports}), flush=True)
 
-    application = get_asgi_application()
     serve(application, list(sockets.values()), server=options.server, ready=announce)
 
 

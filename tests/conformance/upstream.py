@@ -89,12 +89,12 @@ class _Answer:
     async def send(self, request: _Request) -> None:
         match request.path:
             case "/status500":
-                detail = json.dumps({"detail": "upstream failed"})
+                detail = '{"detail":"upstream failed"}'
                 self._whole("500 Internal Server Error", "application/json", detail)
             case "/status401":
                 self._whole("401 Unauthorized", "text/plain", "no token")
             case "/notsse":
-                self._whole("200 OK", "application/json", json.dumps({"hello": 1}))
+                self._whole("200 OK", "application/json", '{"hello":1}')
             case _:
                 await self._stream(request)
         await self._writer.drain()
