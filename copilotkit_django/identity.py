@@ -26,7 +26,10 @@ ANONYMOUS_COOKIE_AGE = 365 * 24 * 60 * 60
 
 SHARED_SCOPE = "shared"
 
-_signer = Signer(salt="copilotkit.anonymous")
+
+def _signer() -> Signer:
+    # Made on use: a project's asgi.py imports this package before it names its settings.
+    return Signer(salt="copilotkit.anonymous")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def _visitor(request: HttpRequest) -> str | None:
     if not value:
         return None
     try:
-        return _signer.unsign(value)
+        return _signer().unsign(value)
     except BadSignature:
         return None
 
@@ -119,7 +122,7 @@ def _visitor(request: HttpRequest) -> str | None:
 def _set_cookie(response: HttpResponseBase, visitor: str) -> None:
     response.set_cookie(
         ANONYMOUS_COOKIE,
-        _signer.sign(visitor),
+        _signer().sign(visitor),
         max_age=ANONYMOUS_COOKIE_AGE,
         httponly=True,
         secure=settings.SESSION_COOKIE_SECURE,
