@@ -103,6 +103,13 @@ def _number(*, above: float | None = None, at_least: float | None = None) -> Che
     return check
 
 
+def _bytes(value: Any) -> str | None:
+    # Compared with lengths and passed to read(), which takes no floats: 1e6 is not a size.
+    if isinstance(value, bool) or not isinstance(value, int):
+        return f"{value!r} is not a whole number of bytes."
+    return None if value > 0 else f"{value!r} is not above 0."
+
+
 def _choice(*choices: Any) -> Check:
     def check(value: Any) -> str | None:
         if any(value is choice or value == choice for choice in choices):
@@ -209,7 +216,7 @@ class Options:
     max_body_bytes: int = option(
         "The largest request body. Attachments travel inside it, a third larger than they are.",
         64 * 1024 * 1024,
-        _number(above=0),
+        _bytes,
     )
     body_timeout_seconds: float = option(
         "How long a request body may take to arrive, plus a second for each 64 KiB of it. Applies "
@@ -229,7 +236,7 @@ class Options:
 
         Raises `ImproperlyConfigured` with everything that is wrong.
         """
-        merged = {name.lower(): value for name, value in project_settings().items()}
+        merged = {str(name).lower(): value for name, value in project_settings().items()}
         unknown = (values or {}).keys() - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise TypeError(f"Runtime has no option {', '.join(sorted(map(repr, unknown)))}.")
