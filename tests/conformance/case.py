@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+#: The cases everything is held to, and more of the reference's behaviour.
 CASES = HERE / "cases"
+EXTRA_CASES = HERE / "cases_extra"
 INTENDED: Mapping[str, str] = json.loads((HERE / "intended.json").read_text(encoding="utf-8"))
 
 BOUNDARY = "----conformance-boundary"
@@ -121,9 +123,9 @@ def loose_path(path: str) -> re.Pattern[str]:
     return re.compile(re.escape(path).replace(r"\*", "[^/]+") + "(/.*)?")
 
 
-def load_cases(only: str = "") -> Iterator[Case]:
+def load_cases(only: str = "", folder: Path = CASES) -> Iterator[Case]:
     """Every recorded case whose name matches `only`, in the order of their names."""
-    for path in sorted(CASES.glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         case = Case.of(json.loads(path.read_text(encoding="utf-8")))
         if re.search(only, case.name):
             yield case

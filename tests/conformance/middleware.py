@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from django.http import HttpRequest, JsonResponse
 
+from copilotkit_django.after import AfterRequest
 from copilotkit_django.hooks import ShortCircuit, with_headers
+
+from .recorder import after_calls
 
 
 class MiddlewareFailure(Exception):
@@ -21,3 +24,17 @@ async def before_request(request: HttpRequest) -> HttpRequest | None:
         case "replace":
             return with_headers(request, {"x-tenant": "mw"})
     return None
+
+
+async def after_request(after: AfterRequest) -> None:
+    after_calls.add(
+        {
+            "path": after.path,
+            "status": after.response.status_code,
+            "threadId": after.thread_id,
+            "runId": after.run_id,
+            "messages": after.messages,
+        }
+    )
+    if after.path.endswith("/threads"):
+        raise MiddlewareFailure("after failure")

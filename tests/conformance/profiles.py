@@ -13,6 +13,7 @@ from copilotkit_django.runtime import Runtime
 from . import agents, cors, middleware
 from .hooks import RecordingHooks
 from .ports import Site
+from .speech import FakeTranscription
 from .threadless import Threadless
 from .upstream import start_upstream
 
@@ -38,13 +39,16 @@ def options() -> dict[str, Mapping[str, Any]]:
         "cors-credentials": {},
         "cors-string": {},
         "nobase": {},
-        "transcribe": {},
-        "single-transcribe": {},
+        "transcribe": {"transcription_service": FakeTranscription()},
+        "single-transcribe": {"transcription_service": FakeTranscription()},
         "hooks": {"hooks": RecordingHooks()},
         "single-hooks": {"hooks": RecordingHooks()},
-        "middleware": {"before_request_middleware": middleware.before_request},
-        "debug": {},
-        "memory": {},
+        "middleware": {
+            "before_request_middleware": middleware.before_request,
+            "after_request_middleware": middleware.after_request,
+        },
+        "debug": {"debug_events": True},
+        "memory": {"expose_memory_routes": True},
         "factory": {"agents": agents.by_tenant},
         "forward": remotes,
         "forward-allow": {
@@ -62,7 +66,7 @@ def options() -> dict[str, Mapping[str, Any]]:
         "supersede": {"concurrent_runs": "supersede"},
         "keepalive": {"keepalive_seconds": 0.2},
         "oddids": {"agents": agents.ODD},
-        "features": {},
+        "features": {"a2ui": ["researcher"], "open_generative_ui": True},
         "badcaps": {"agents": agents.WITH_BAD_CAPABILITIES},
     }
 

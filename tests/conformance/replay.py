@@ -1,6 +1,7 @@
 """Replay the recorded cases against a running server and report what differs.
 
-    python -m tests.conformance.replay --map '{"multi": 4000, "single": 4001}' [--only REGEX] [-v]
+    python -m tests.conformance.replay --map '{"multi": 4000, "single": 4001}' [--only REGEX]
+        [--extra] [-v]
 
 The map names one local port per profile; cases of other profiles are skipped. Cases in which
 the reference does something questionable (`peer_quirk`) and those in intended.json are counted
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from .case import Case, load_cases
+from .case import CASES, EXTRA_CASES, Case, load_cases
 from .client import Exchange, fetch
 from .compare import differences
 from .transcript import normalise, transcribe
@@ -117,10 +118,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--map", required=True, type=json.loads, help="JSON: profile to port")
     parser.add_argument("--only", default="", help="regular expression searched in case names")
+    parser.add_argument("--extra", action="store_true", help="the extra cases instead")
     parser.add_argument("-v", "--verbose", action="store_true", help="show every difference")
     options = parser.parse_args(arguments)
 
-    results = asyncio.run(replay(load_cases(options.only), options.map))
+    cases = load_cases(options.only, EXTRA_CASES if options.extra else CASES)
+    results = asyncio.run(replay(cases, options.map))
     found = counts(results)
     for line in report(results, verbose=options.verbose):
         print(line)

@@ -8,7 +8,7 @@ USE_TZ = True
 INSTALLED_APPS = ["copilotkit_django", "corsheaders"]
 MIDDLEWARE = [
     "tests.conformance.ports.SiteMiddleware",
-    "corsheaders.middleware.CorsMiddleware",
+    "tests.conformance.cors.TalkativeCorsMiddleware",
 ]
 ROOT_URLCONF = "tests.conformance.ports"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
