@@ -28,6 +28,7 @@ AGENTS = [
         "hint": "Keeps a list, asks before it deletes, paints this page",
         "welcome": "What do you have to do?",
         "placeholder": "Add buy milk, call Ada…",
+        "menu": ["What's open?", "Delete done", "Make the page green", "Help"],
     },
     {
         "id": "writer",
@@ -35,6 +36,7 @@ AGENTS = [
         "hint": "Streams articles, poems, emails and plans",
         "welcome": "What shall I write about?",
         "placeholder": "Write about lighthouses…",
+        "menu": ["Write about lighthouses", "A poem about the sea", "Shorter"],
     },
     {
         "id": "remote",
@@ -42,6 +44,7 @@ AGENTS = [
         "hint": "Knows dates and times; called over HTTP",
         "welcome": "Which day are you thinking of?",
         "placeholder": "How many days until Christmas?",
+        "menu": ["What time is it?", "Which week is it?", "Help"],
     },
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -17,6 +18,9 @@ from demo_project.models import Todo
 
 APPROVAL_SECONDS = 24 * 3600
 LONGEST_LIST = 100
+
+#: How the page names the context entry about its looks.
+LOOK = "Look of the page"
 
 HELP = """\
 I keep your to-do list, and you can talk to me like this:
@@ -45,7 +49,8 @@ HINTS = (
 async def todo_assistant(context: RunContext) -> AsyncIterator[Event]:
     yield context.started()
     if speech.is_suggestion_run(context.input.forwarded_props):
-        async for event in speech.suggest(suggestions(await load(context.scope))):
+        todos, dark = await load(context.scope), is_dark(context.input.context)
+        async for event in speech.suggest(suggestions(todos, dark=dark)):
             yield event
         yield context.finished()
         return
@@ -334,21 +339,31 @@ def names(titles: Iterable[str], *, last: str = "and") -> str:
     return f" {last} ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))
 
 
-def suggestions(todos: Sequence[Todo]) -> list[tuple[str, str]]:
-    """Three things worth saying next, given the list."""
+def is_dark(context: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the page says that it is dark already."""
+    looks = (entry["value"] for entry in context if entry["description"] == LOOK)
+    try:
+        return any(json.loads(look).get("dark") for look in looks)
+    except (ValueError, AttributeError):
+        return False
+
+
+def suggestions(todos: Sequence[Todo], *, dark: bool) -> list[tuple[str, str]]:
+    """Three things worth saying next, given the list and the page."""
     still_open = [todo for todo in todos if not todo.done]
     if not todos:
         return [
             ("Plan a dinner", "Add buy tomatoes, boil pasta and invite Ada"),
             ("What can you do?", "Help"),
-            ("Paint the page teal", "Make the page teal"),
+            ("Paint the page blue", "Make the page blue"),
         ]
     ideas = [(f"Tick off {clipped(todo.title)}", f"Done “{todo.title}”") for todo in still_open[:1]]
     if any(todo.done for todo in todos):
         ideas.append(("Delete what is done", "Delete done"))
     if len(still_open) > 1:
         ideas.append(("What's open?", "What's open?"))
-    ideas += [("Dark mode", "Dark mode"), ("Add a coffee break", "Add a coffee break")]
+    mode = "Light mode" if dark else "Dark mode"
+    ideas += [(mode, mode), ("Add a coffee break", "Add a coffee break")]
     return ideas[:3]
 
 

@@ -1,10 +1,11 @@
-import { useAgent, useCopilotKit } from "@copilotkit/react-core/v2";
+import { useAgent, useCopilotChatConfiguration, useCopilotKit } from "@copilotkit/react-core/v2";
 import { useEffect, useState } from "react";
 import { Chat } from "./Chat.jsx";
 import { Drawer } from "./Drawer.jsx";
 import { Header } from "./Header.jsx";
 import { usePageTools } from "./PageTools.jsx";
 import { Threads } from "./Threads.jsx";
+import { noteStarted } from "./started.js";
 import { rememberTitle } from "./titles.js";
 import { Toasts } from "./Toasts.jsx";
 import { Todos } from "./Todos.jsx";
@@ -21,10 +22,19 @@ export function App({ config }) {
   const about = config.agents.find(({ id }) => id === agentId);
   usePageTools();
 
+  // The provider thinks up the id of a new conversation, and keeps to it until told otherwise.
+  const { startNewThread } = useCopilotChatConfiguration();
+  useEffect(() => {
+    if (!threadId) startNewThread();
+  }, [key, threadId, startNewThread]);
+
   // A conversation that begins here gets its place in the address bar and its first words.
   useEffect(() => {
     const { unsubscribe } = agent.subscribe({
-      onRunStartedEvent: () => {
+      onRunStartedEvent: ({ input }) => {
+        // A replay looks the same, but sends no messages.
+        if (input.messages.length === 0) return;
+        noteStarted(agent.threadId, agentId);
         const first = agent.messages.find((message) => message.role === "user");
         if (typeof first?.content === "string") rememberTitle(agent.threadId, first.content);
         if (!threadId) began(agentId, agent.threadId);

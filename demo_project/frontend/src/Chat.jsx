@@ -1,5 +1,6 @@
 import { CopilotChat, useConfigureSuggestions, useInterrupt } from "@copilotkit/react-core/v2";
-import { useEffect, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
+import { useSay } from "./say.js";
 
 export function Chat({ about, agent, threadId, onNew }) {
   useConfigureSuggestions(
@@ -28,12 +29,21 @@ export function Chat({ about, agent, threadId, onNew }) {
   useImpliedCancel(agent);
   const step = useStep(agent);
   const gone = useEmptiness(agent, threadId);
+  const say = useSay(agent);
+  // Behind the plus sign, and as commands after a slash.
+  const input = useMemo(
+    () => ({
+      toolsMenu: about.menu.map((message) => ({ label: message, action: () => say(message) })),
+    }),
+    [about, say],
+  );
 
   return (
     <>
       <CopilotChat
         agentId={about.id}
         threadId={threadId}
+        input={input}
         labels={{
           chatInputPlaceholder: about.placeholder,
           welcomeMessageText: about.welcome,

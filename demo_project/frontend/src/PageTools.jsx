@@ -5,12 +5,12 @@ import { ACCENTS, setAccent, setMode, useLook } from "./look.js";
 
 /** What agents may know about this page and do to it. */
 export function usePageTools() {
-  const { mode, accent } = useLook();
+  const { mode, accent, dark } = useLook();
   useAgentContext({
     description: "Time zone of the person",
     value: Intl.DateTimeFormat().resolvedOptions().timeZone,
   });
-  useAgentContext({ description: "Look of the page", value: { mode, accent } });
+  useAgentContext({ description: "Look of the page", value: { mode, accent, dark } });
 
   useFrontendTool({
     name: "setAccent",

@@ -2,6 +2,7 @@ import { useCopilotKit, useThreads } from "@copilotkit/react-core/v2";
 import { useEffect, useRef, useState } from "react";
 import { reportError } from "./errors.js";
 import { Archive, Check, Pencil, Plus, Restore, Trash } from "./icons.jsx";
+import { useWithStarted } from "./started.js";
 import { ago } from "./time.js";
 import { titleOf } from "./titles.js";
 
@@ -9,7 +10,8 @@ export function Threads({ agentId, agent, liveId, onOpen, onNew }) {
   const { copilotkit } = useCopilotKit();
   const [archived, setArchived] = useState(false);
   const list = useThreads({ agentId, includeArchived: archived, limit: 40 });
-  const { threads, isLoading, listError, refetchThreads } = list;
+  const { isLoading, listError, refetchThreads } = list;
+  const threads = useWithStarted(list.threads, agentId, refetchThreads);
   const editable = copilotkit.threadEndpoints?.mutations !== false;
   useMinutes();
 
@@ -48,7 +50,7 @@ export function Threads({ agentId, agent, liveId, onOpen, onNew }) {
             thread={thread}
             current={thread.id === liveId}
             running={thread.id === liveId && agent.isRunning}
-            editable={editable}
+            editable={editable && thread.updatedAt !== undefined}
             onOpen={() => onOpen(thread.id)}
             onRename={(name) => attempt(list.renameThread(thread.id, name))}
             onArchive={() => {

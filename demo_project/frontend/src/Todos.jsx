@@ -1,16 +1,10 @@
-import { useCopilotKit } from "@copilotkit/react-core/v2";
 import { Check } from "./icons.jsx";
+import { useSay } from "./say.js";
 
 /** The state the to-do assistant shares with the page. Ticking something off is a message to it. */
 export function Todos({ todos, agent }) {
-  const { copilotkit } = useCopilotKit();
+  const say = useSay(agent);
   const done = todos.filter((todo) => todo.done).length;
-
-  const say = (content) => {
-    agent.addMessage({ id: crypto.randomUUID(), role: "user", content });
-    // What goes wrong reaches the provider's onError.
-    copilotkit.runAgent({ agent }).catch(() => {});
-  };
 
   return (
     <section className="todos">

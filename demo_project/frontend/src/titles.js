@@ -13,8 +13,9 @@ function load() {
 let titles = load();
 
 export function rememberTitle(threadId, text) {
-  const words = text.trim().replace(/\s+/g, " ");
-  if (!words || titles[threadId]) return;
+  const line = text.trim().replace(/\s+/g, " ");
+  if (!line || titles[threadId]) return;
+  const words = line[0].toUpperCase() + line.slice(1);
   const title = words.length > 48 ? `${words.slice(0, 47).trimEnd()}…` : words;
   titles = Object.fromEntries([...Object.entries(titles), [threadId, title]].slice(-KEPT));
   try {
