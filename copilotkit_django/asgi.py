@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import django
@@ -31,8 +31,8 @@ from copilotkit_django.workers import WorkerThreads
 
 logger = logging.getLogger("copilotkit.request")
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
+Scope = dict[str, Any]
+Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -98,9 +98,7 @@ def _runtime_for(scope: Scope) -> Any:
     return None if find is None else find()
 
 
-def limit_body(
-    application: Application, *, max_bytes: int, seconds: float = 30
-) -> Application:
+def limit_body(application: Application, *, max_bytes: int, seconds: float = 30) -> Application:
     """Wrap any ASGI application so that request bodies are bounded in size and in time.
 
     Django reads a whole body before any view runs, so this is the only place where it can be
@@ -156,9 +154,7 @@ def limited(
         return message
 
     async def too_large() -> Message:
-        return await refuse(
-            413, "body_too_large", f"The body is larger than {max_bytes} bytes."
-        )
+        return await refuse(413, "body_too_large", f"The body is larger than {max_bytes} bytes.")
 
     return limited_receive
 

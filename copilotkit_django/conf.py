@@ -119,6 +119,14 @@ def _choice(*choices: Any) -> Check:
     return check
 
 
+def _agent_ids(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str) or not all(isinstance(agent_id, str) for agent_id in value):
+        return f"{value!r} is neither true or false nor a list of agent ids."
+    return None
+
+
 def _origins(value: Any) -> str | None:
     if isinstance(value, str) or not all(isinstance(origin, str) for origin in value):
         return f"{value!r} is not a list of origins."
@@ -185,6 +193,18 @@ class Options:
         _callable,
         importable=True,
     )
+    transcription_service: Any = option(
+        "Turns recordings into text: a `TranscriptionService`, a class of one or a dotted path. "
+        "With one, clients show a microphone.",
+        None,
+        _object,
+        importable=True,
+    )
+    max_audio_bytes: int = option(
+        "The largest recording handed to the transcription service.",
+        25 * 1024 * 1024,
+        _number(above=0),
+    )
     forward_headers: Any = option(
         "Which request headers reach the agent: a mapping with any of `use_default_denylist`, "
         "`deny`, `deny_prefixes`, `allow`. By default `Authorization` and `X-` headers, less a "
@@ -223,6 +243,28 @@ class Options:
         "under `copilotkit_django.asgi`.",
         30,
         _number(above=0),
+    )
+    debug_events: bool = option(
+        "Serve `cpk-debug-events`, a feed of every event of every run and connect. Staff only, "
+        "unless all visitors share one scope anyway.",
+        False,
+        _choice(True, False),
+    )
+    a2ui: Any = option(
+        "Whether clients mount the renderer of A2UI surfaces: `True`, or a list of the ids of the "
+        "agents that draw them.",
+        False,
+        _agent_ids,
+    )
+    open_generative_ui: bool = option(
+        "Whether clients offer agents the tool that draws sandboxed pages.",
+        False,
+        _choice(True, False),
+    )
+    expose_memory_routes: bool = option(
+        "Whether the routes of the memory feature exist. It has no backend here: they answer 422.",
+        False,
+        _choice(True, False),
     )
     expose_error_text: bool | None = option(
         "Whether clients see the text of exceptions. `None`: what `DEBUG` says.",

@@ -69,8 +69,8 @@ class InvalidBody(CopilotKitError):
         return {"error": self.error, "details": str(self)}
 
 
-class InvalidStop(CopilotKitError):
-    """The optional body of a stop request is malformed."""
+class BadRequest(CopilotKitError):
+    """A small body is malformed; the text is the protocol's own."""
 
     status = HTTPStatus.BAD_REQUEST
 

@@ -4,6 +4,7 @@ middleware, route and method, ``on_before_handler``, limits, body, handler, ``on
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from io import BytesIO
 from typing import Any
@@ -12,12 +13,13 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from copilotkit_django.after import call_afterwards
 from copilotkit_django.exceptions import (
     AsgiRequired,
     BodyTooLarge,
     CopilotKitError,
-    NotFound,
     MethodNotAllowed,
+    NotFound,
 )
 from copilotkit_django.hooks import RequestContext, ShortCircuit, call, copilotkit
 from copilotkit_django.identity import identify
@@ -71,6 +73,7 @@ async def _answer(
     runtime: Runtime, request: HttpRequest, remainder: str, handler: Handler
 ) -> HttpResponseBase:
     hooks = runtime.hooks
+    started = time.monotonic()
     try:
         try:
             request = _next(request, await hooks.call("on_request", request))
@@ -82,8 +85,10 @@ async def _answer(
                     return answer.response
             response = await _routed(runtime, request, remainder, handler)
         except ShortCircuit as answer:
-            response = answer.response
-        return await _responded(runtime, request, response)
+            return await _responded(runtime, request, answer.response)
+        response = await _responded(runtime, request, response)
+        call_afterwards(runtime, request, response, started)
+        return response
     except Exception as error:
         return await _failed(runtime, request, error)
 
@@ -108,9 +113,7 @@ async def _routed(
     context.route = envelope.route
     if envelope.route.single and envelope.route.path:
         context.path = envelope.route.path
-    request = _next(
-        request, await runtime.hooks.call("on_before_handler", request, envelope.route)
-    )
+    request = _next(request, await runtime.hooks.call("on_before_handler", request, envelope.route))
     caller = Call(
         endpoint=runtime.endpoint,
         scope=context.scope,
@@ -130,12 +133,15 @@ def _route(runtime: Runtime, request: HttpRequest, remainder: str) -> Envelope:
     if remainder and not remainder.startswith("/") and not mount.endswith("/"):
         # Mounted at "api/copilotkit", asked for "api/copilotkitchen".
         raise NotFound
+    memories = runtime.options.expose_memory_routes
     raw = raw_remainder(request, remainder)
     if not segments_of(raw):
         if request.method != "POST":
             raise NotFound if request.method == "GET" else MethodNotAllowed("POST")
-        return from_envelope(request.META.get("CONTENT_TYPE", ""), request.body)
-    route = from_path(raw, request.method or "GET", request.META.get("QUERY_STRING", ""))
+        content_type = request.META.get("CONTENT_TYPE", "")
+        return from_envelope(content_type, request.body, memories=memories)
+    query = request.META.get("QUERY_STRING", "")
+    route = from_path(raw, request.method or "GET", query, memories=memories)
     return Envelope(route)
 
 
@@ -165,9 +171,7 @@ async def _responded(
     return replaced if isinstance(replaced, HttpResponseBase) else response
 
 
-async def _failed(
-    runtime: Runtime, request: HttpRequest, error: Exception
-) -> HttpResponseBase:
+async def _failed(runtime: Runtime, request: HttpRequest, error: Exception) -> HttpResponseBase:
     """The answer for an error nobody expected. What it was stands in the log only."""
     logger.error("%s %s failed.", request.method, request.path, exc_info=error)
     try:

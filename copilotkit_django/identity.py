@@ -130,7 +130,7 @@ def _set_cookie(response: HttpResponseBase, visitor: str) -> None:
         path=settings.SESSION_COOKIE_PATH,
         domain=settings.SESSION_COOKIE_DOMAIN,
     )
-    patch_vary_headers(response, ["Cookie"])  # type: ignore[arg-type]
+    patch_vary_headers(response, ["Cookie"])
 
 
 def anonymous_visitor(view: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,18 +7,35 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
+from corsheaders.conf import conf
+from corsheaders.middleware import (
+    ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    ACCESS_CONTROL_ALLOW_HEADERS,
+    ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_MAX_AGE,
+)
+from corsheaders.middleware import CorsMiddleware as DjangoCorsMiddleware
 from corsheaders.signals import check_request_enabled
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.dispatch import receiver
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware, RejectRequest
 from django.urls import Resolver404, resolve
+from django.utils.cache import patch_vary_headers
 from django.utils.http import is_same_domain
 
 from copilotkit_django.conf import Options
 from copilotkit_django.exceptions import CrossOriginRefused, InvalidRequest
 from copilotkit_django.identity import ANONYMOUS_COOKIE
+
+#: Response headers that pages of other origins may read.
+EXPOSED_HEADERS = ("Retry-After",)
+
+PREFLIGHT_VARY = ("Access-Control-Request-Headers", "Access-Control-Request-Method")
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -67,7 +84,7 @@ def _is_trusted(request: HttpRequest, origin: str, allowed: Iterable[str]) -> bo
             return True
     except DisallowedHost:
         raise InvalidRequest("The Host header is not one of this site's.") from None
-    if origin in allowed or origin in settings.CSRF_TRUSTED_ORIGINS:
+    if is_listed(origin, set(allowed) - {"*"}) or origin in settings.CSRF_TRUSTED_ORIGINS:
         return True
     try:
         parts = urlsplit(origin)
@@ -91,14 +108,24 @@ class _TokenCheck(CsrfViewMiddleware):
         if "CSRF_COOKIE" not in request.META:
             self.process_request(request)
         try:
-            self._check_token(request)
+            self._check_token(request)  # type: ignore[attr-defined]
         except RejectRequest:
             return False
         return True
 
 
 def _has_valid_token(request: HttpRequest) -> bool:
-    return _TokenCheck(lambda _: None).passes(request)  # type: ignore[arg-type,return-value]
+    return _TokenCheck(lambda _: None).passes(request)  # type: ignore[arg-type]
+
+
+def runtime_of(request: HttpRequest) -> Any:
+    """The runtime of the endpoint a request goes to; ``None`` if it goes elsewhere."""
+    try:
+        view = resolve(request.path_info, getattr(request, "urlconf", None)).func
+    except Resolver404:
+        return None
+    find = getattr(view, "copilotkit_runtime", None)
+    return None if find is None else find()
 
 
 @receiver(check_request_enabled, dispatch_uid="copilotkit.origins")
@@ -107,12 +134,59 @@ def allow_listed_origins(sender: Any, request: HttpRequest, **kwargs: Any) -> bo
     origin = request.META.get("HTTP_ORIGIN")
     if not origin:
         return False
-    try:
-        view = resolve(request.path_info).func
-    except Resolver404:
-        return False
-    find = getattr(view, "copilotkit_runtime", None)
-    if find is None:
-        return False
-    allowed = find().options.allowed_origins
+    runtime = runtime_of(request)
+    return runtime is not None and is_listed(origin, runtime.options.allowed_origins)
+
+
+def is_listed(origin: str, allowed: Iterable[str]) -> bool:
+    """Whether ALLOWED_ORIGINS lets pages of this origin call."""
     return origin in allowed or "*" in allowed
+
+
+class CorsMiddleware(DjangoCorsMiddleware):
+    """django-cors-headers with what pages of other origins need on our paths.
+
+    Put it where ``corsheaders.middleware.CorsMiddleware`` would stand; for all other paths it is
+    that very class. On ours a preflight allows what the official client sends (``PATCH``,
+    ``DELETE``, the headers the page has set), and pages of ALLOWED_ORIGINS may send cookies and
+    read ``Retry-After``.
+    """
+
+    def check_preflight(self, request: HttpRequest) -> HttpResponseBase | None:
+        answer = super().check_preflight(request)
+        if answer is None and request.method == "OPTIONS":
+            # A route of ours has no OPTIONS of its own.
+            enabled = request._cors_enabled  # type: ignore[attr-defined]
+            if enabled and runtime_of(request) is not None:
+                return HttpResponse(status=204)
+        return answer
+
+    def add_response_headers(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        response = super().add_response_headers(request, response)
+        if not getattr(request, "_cors_enabled", False):
+            return response
+        runtime = runtime_of(request)
+        if runtime is None:
+            return response
+        if request.method == "OPTIONS":
+            self._complete_preflight(request, response)
+        origin = request.META.get("HTTP_ORIGIN", "")
+        if response.get(ACCESS_CONTROL_ALLOW_ORIGIN) == origin and is_listed(
+            origin, runtime.options.allowed_origins
+        ):
+            response[ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+            exposed = [*conf.CORS_EXPOSE_HEADERS, *EXPOSED_HEADERS]
+            response[ACCESS_CONTROL_EXPOSE_HEADERS] = ", ".join(dict.fromkeys(exposed))
+        return response
+
+    def _complete_preflight(self, request: HttpRequest, response: HttpResponseBase) -> None:
+        patch_vary_headers(response, PREFLIGHT_VARY)
+        asked = request.META.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+        # A wildcard would not cover Authorization in browsers, so what was asked for is named.
+        allowed = [*conf.CORS_ALLOW_HEADERS, *(name.strip() for name in asked.split(","))]
+        response[ACCESS_CONTROL_ALLOW_HEADERS] = ", ".join(dict.fromkeys(filter(None, allowed)))
+        response[ACCESS_CONTROL_ALLOW_METHODS] = ", ".join(conf.CORS_ALLOW_METHODS)
+        if conf.CORS_PREFLIGHT_MAX_AGE:
+            response[ACCESS_CONTROL_MAX_AGE] = str(conf.CORS_PREFLIGHT_MAX_AGE)

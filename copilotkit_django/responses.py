@@ -37,13 +37,23 @@ def error_answer(error: CopilotKitError) -> JsonAnswer:
 class EventStreamResponse(StreamingHttpResponse):
     """Server-sent events, one ``data:`` line each, as they come.
 
-    ``batches`` are encoded events; an empty batch becomes a keep-alive comment. Under WSGI, where
-    no loop outlives the request, such a response must not be made.
+    ``batches`` are encoded events; an empty batch becomes a keep-alive comment. ``outlives_reader``
+    says that what feeds them goes on when the client goes away. Under WSGI, where no loop outlives
+    the request, such a response must not be made.
     """
 
-    def __init__(self, batches: AsyncIterator[Batch]) -> None:
+    def __init__(
+        self,
+        batches: AsyncIterator[Batch],
+        *,
+        outlives_reader: bool = True,
+        greeting: bytes = b"",
+    ) -> None:
+        self.batches = batches
+        self.outlives_reader = outlives_reader
+        self._greeting = greeting
         super().__init__(
-            frames(batches),
+            frames(batches, greeting),
             content_type="text/event-stream",
             headers={
                 # no-transform and no buffering: for proxies. An encoding, if only this one, keeps
@@ -54,18 +64,25 @@ class EventStreamResponse(StreamingHttpResponse):
             },
         )
 
+    def follow(self, batches: AsyncIterator[Batch]) -> None:
+        """Send these batches instead of those it was made with."""
+        self.batches = batches
+        self.streaming_content = frames(batches, self._greeting)
 
-async def frames(batches: AsyncIterator[Batch]) -> AsyncIterator[bytes]:
+
+async def frames(batches: AsyncIterator[Batch], greeting: bytes = b"") -> AsyncIterator[bytes]:
     """Batches of events as chunks of an event stream."""
     # Some servers (daphne) send no headers before the first chunk, and clients give up on a server
     # whose headers they do not see within ten seconds.
-    yield b""
+    yield greeting
     async with aclosing(batches) as reader:  # type: ignore[type-var]
         async for batch in reader:
-            if batch:
-                yield b"data: " + b"\n\ndata: ".join(batch) + b"\n\n"
-            else:
-                yield KEEP_ALIVE
+            yield frame(batch) if batch else KEEP_ALIVE
+
+
+def frame(batch: Batch) -> bytes:
+    """Events as they stand on the wire: one ``data:`` line each, an empty line behind."""
+    return b"data: " + b"\n\ndata: ".join(batch) + b"\n\n"
 
 
 async def single_event(event: Mapping[str, Any]) -> AsyncIterator[Batch]:

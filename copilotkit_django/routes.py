@@ -126,9 +126,7 @@ def _ids(pattern: _Pattern, segments: Sequence[str]) -> dict[str, str] | None:
     if len(segments) < len(pattern.segments):
         return None
     ids = {}
-    for expected, segment in zip(
-        pattern.segments, segments[-len(pattern.segments) :], strict=True
-    ):
+    for expected, segment in zip(pattern.segments, segments[-len(pattern.segments) :], strict=True):
         if expected.startswith(":"):
             decoded = _decode(segment)
             if decoded is None:
@@ -161,7 +159,13 @@ def from_path(raw_path: str, http_method: str, query: str, *, memories: bool = F
         raise MethodNotAllowed(*pattern.methods)
     parameters = {key: values[-1] for key, values in parse_qs(query, True).items()}
     return Route(
-        pattern.name, path=raw_path, http_method=http_method, query=parameters, **ids
+        pattern.name,
+        agent_id=ids.get("agent_id"),
+        thread_id=ids.get("thread_id"),
+        memory_id=ids.get("memory_id"),
+        path=raw_path,
+        http_method=http_method,
+        query=parameters,
     )
 
 
@@ -228,5 +232,3 @@ def _resource(params: Mapping[str, Any], *, memories: bool) -> Route:
     if not route.method.startswith(RESOURCES):
         raise NotFound
     return replace(route, single=True)
-
-

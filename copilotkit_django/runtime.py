@@ -11,10 +11,12 @@ from django.core.signals import setting_changed
 
 from copilotkit_django.agents.registry import AgentRegistry
 from copilotkit_django.conf import NAME, Options
+from copilotkit_django.debug_feed import DebugFeed
 from copilotkit_django.forwarding import HeaderPolicy
 from copilotkit_django.hooks import HookChain
 from copilotkit_django.operations.call import Endpoint
 from copilotkit_django.runners.base import AgentRunner, RunPolicy
+from copilotkit_django.transcription import TranscriptionService
 
 
 class Runtime:
@@ -45,6 +47,8 @@ class Runtime:
                 idle=self.options.keepalive_seconds or None,
                 expose_errors=self.options.exposes_errors,
             ),
+            transcription=_transcription(self.options.transcription_service),
+            debug_feed=DebugFeed() if self.options.debug_events else None,
         )
 
     @property
@@ -65,6 +69,15 @@ def _runner(value: Any) -> AgentRunner:
     if not isinstance(runner, AgentRunner):
         raise ImproperlyConfigured(f"{NAME}['RUNNER'] is {runner!r}, which is no AgentRunner.")
     return runner
+
+
+def _transcription(value: Any) -> TranscriptionService | None:
+    service = value() if inspect.isclass(value) else value
+    if service is not None and not isinstance(service, TranscriptionService):
+        raise ImproperlyConfigured(
+            f"{NAME}['TRANSCRIPTION_SERVICE'] is {service!r}, which is no TranscriptionService."
+        )
+    return service
 
 
 @functools.cache

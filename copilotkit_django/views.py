@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SuspiciousOperation
+from django.core.files.uploadedfile import UploadedFile
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from copilotkit_django.events.wire import encode
-from copilotkit_django.exceptions import NotFound, ThreadBusy
+from copilotkit_django.exceptions import ThreadBusy
 from copilotkit_django.gate import pass_through
+from copilotkit_django.identity import SHARED_SCOPE
+from copilotkit_django.operations import hosted, threads
+from copilotkit_django.operations import transcribe as speech
 from copilotkit_django.operations.call import Call
 from copilotkit_django.operations.connect import connect
 from copilotkit_django.operations.info import info
 from copilotkit_django.operations.run import run
 from copilotkit_django.operations.stop import stop
 from copilotkit_django.operations.suggest import suggest
-from copilotkit_django.operations.threads import clear, list_threads
 from copilotkit_django.responses import EventStreamResponse, JsonAnswer, single_event
-from copilotkit_django.routes import Envelope
+from copilotkit_django.routes import Envelope, Route
 from copilotkit_django.runners.log import Batch
 from copilotkit_django.runtime import Runtime
+from copilotkit_django.transcription import Audio, InvalidTranscriptionRequest
 
 #: Set in an ASGI scope whose synchronous code runs on one of a few long-lived threads.
 LONG_LIVED_THREADS = "copilotkit.long_lived_threads"
+
+NOT_CACHED = {"Cache-Control": "no-store, private"}
 
 
 def endpoint_view(find_runtime: Callable[[], Runtime]) -> Callable[..., Any]:
@@ -43,86 +52,200 @@ def endpoint_view(find_runtime: Callable[[], Runtime]) -> Callable[..., Any]:
     return csrf_exempt(transaction.non_atomic_requests(endpoint))
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An operation to do, as the HTTP door sees it."""
+
+    call: Call
+    route: Route
+    #: The body of the operation: the request's, or the one in the envelope.
+    body: bytes
+    request: HttpRequest
+
+    @property
+    def agent_id(self) -> str:
+        return self.route.agent_id or ""
+
+    @property
+    def thread_id(self) -> str:
+        return self.route.thread_id or ""
+
+
 async def handle(call: Call, envelope: Envelope, request: HttpRequest) -> HttpResponseBase:
     """Do what the route says and give the answer its HTTP form."""
-    handler = HANDLERS.get(envelope.route.method)
-    if handler is None:
-        raise NotFound
-    return await handler(call, envelope, _body(envelope, request), request)
+    work = Work(call, envelope.route, _body(envelope, request), request)
+    answer = await HANDLERS[envelope.route.method](work)
+    return answer if isinstance(answer, HttpResponseBase) else JsonAnswer(answer)
 
 
 def _body(envelope: Envelope, request: HttpRequest) -> bytes:
-    """The body of the operation: the request's, or the envelope's. There, text is passed on raw."""
     if not envelope.route.single:
         return request.body
     if not envelope.has_body:
         return b""
     if isinstance(envelope.body, str):
+        # Text in an envelope is a body that was serialised already.
         return envelope.body.encode(errors="surrogatepass")
     return encode(envelope.body)
 
 
-async def _info(call: Call, envelope: Envelope, body: bytes, request: HttpRequest) -> HttpResponse:
-    return JsonAnswer(await info(call, single=envelope.route.single))
+async def _info(work: Work) -> Any:
+    return await info(work.call, single=work.route.single)
 
 
-async def _run(
-    call: Call, envelope: Envelope, body: bytes, request: HttpRequest
-) -> HttpResponseBase:
+async def _run(work: Work) -> HttpResponseBase:
     try:
-        reader = await run(call, _agent(envelope), body)
+        reader = await run(work.call, work.agent_id, work.body)
     except ThreadBusy as busy:
         # The only form of "no" the official client shows.
         reader = single_event({"type": "RUN_ERROR", "message": str(busy), "code": busy.error})
-    return await _stream(reader, request)
+    return await _stream(work, reader)
 
 
-async def _connect(
-    call: Call, envelope: Envelope, body: bytes, request: HttpRequest
-) -> HttpResponseBase:
-    return await _stream(await connect(call, _agent(envelope), body), request)
+async def _connect(work: Work) -> HttpResponseBase:
+    return await _stream(work, await connect(work.call, work.agent_id, work.body))
 
 
-async def _suggest(
-    call: Call, envelope: Envelope, body: bytes, request: HttpRequest
-) -> HttpResponseBase:
-    return await _stream(await suggest(call, _agent(envelope), body), request)
+async def _suggest(work: Work) -> HttpResponseBase:
+    reader = await suggest(work.call, work.agent_id, work.body)
+    return await _stream(work, reader, outlives_reader=False)
 
 
-async def _stop(call: Call, envelope: Envelope, body: bytes, request: HttpRequest) -> HttpResponse:
-    return JsonAnswer(await stop(call, _agent(envelope), envelope.route.thread_id or "", body))
+async def _stop(work: Work) -> Any:
+    return await stop(work.call, work.agent_id, work.thread_id, work.body)
 
 
-async def _threads(
-    call: Call, envelope: Envelope, body: bytes, request: HttpRequest
-) -> HttpResponse:
-    return JsonAnswer(await list_threads(call, envelope.route.query or {}))
+async def _threads(work: Work) -> Any:
+    return await threads.list_threads(work.call, work.route.query or {})
 
 
-async def _clear(call: Call, envelope: Envelope, body: bytes, request: HttpRequest) -> HttpResponse:
-    await clear(call)
-    return HttpResponse(status=204)
+async def _thread_messages(work: Work) -> Any:
+    return await threads.thread_messages(work.call, work.thread_id)
 
 
-def _agent(envelope: Envelope) -> str:
-    return envelope.route.agent_id or ""
+async def _thread_events(work: Work) -> Any:
+    return await threads.thread_events(work.call, work.thread_id)
 
 
-async def _stream(reader: AsyncIterator[Batch], request: HttpRequest) -> EventStreamResponse:
-    if not getattr(request, "scope", {}).get(LONG_LIVED_THREADS):
+async def _thread_state(work: Work) -> Any:
+    return await threads.thread_state(work.call, work.thread_id)
+
+
+async def _thread_change(work: Work) -> Any:
+    change = threads.delete if work.route.http_method == "DELETE" else threads.update
+    return await change(work.call, work.thread_id, work.body)
+
+
+async def _thread_archive(work: Work) -> Any:
+    return await threads.archive(work.call, work.thread_id, work.body)
+
+
+async def _threads_clear(work: Work) -> HttpResponse:
+    await threads.clear(work.call)
+    return _nothing()
+
+
+async def _transcribe(work: Work) -> Any:
+    # Without a service it is no use to say what is wrong with the request.
+    speech.service(work.call)
+    content_type = work.request.META.get("CONTENT_TYPE", "").lower()
+    if work.route.single or "application/json" in content_type:
+        audio = speech.encoded(work.body)
+    elif "multipart/form-data" in content_type:
+        audio = await sync_to_async(_uploaded)(work.request)
+    else:
+        raise InvalidTranscriptionRequest(
+            "Request must be multipart/form-data or application/json with base64 audio"
+        )
+    return await speech.transcribe(work.call, audio)
+
+
+def _uploaded(request: HttpRequest) -> Audio:
+    try:
+        upload = request.FILES.get("audio")
+    except (MultiPartParserError, SuspiciousOperation) as error:
+        raise InvalidTranscriptionRequest(f"The form cannot be read: {error}") from None
+    if not isinstance(upload, UploadedFile):
+        raise InvalidTranscriptionRequest(
+            "No audio file found in form data. Please include an 'audio' field."
+        )
+    parameters = [
+        f"{name}={value.decode('latin-1')}" for name, value in _parameters(upload).items()
+    ]
+    # A part that names no type is text (RFC 7578).
+    mime_type = ";".join([upload.content_type or "text/plain", *parameters])
+    return speech.uploaded(upload.read(), mime_type, upload.name or "")
+
+
+def _parameters(upload: Any) -> dict[str, bytes]:
+    return upload.content_type_extra or {}
+
+
+async def _inspector_metadata(work: Work) -> HttpResponse:
+    return _nothing(NOT_CACHED)
+
+
+async def _inspector_learning(work: Work) -> HttpResponse:
+    return JsonAnswer({"error": "Not found"}, status=404, headers=NOT_CACHED)
+
+
+async def _debug_events(work: Work) -> HttpResponseBase:
+    feed = work.call.endpoint.debug_feed
+    is_staff = getattr(work.call.user, "is_staff", False)
+    if feed is None or not (is_staff or work.call.scope == SHARED_SCOPE):
+        return HttpResponse("Not Found", status=404, content_type="text/plain;charset=UTF-8")
+    reader = feed.listen(work.call.endpoint.policy.idle)
+    return await _stream(work, reader, outlives_reader=False, greeting=b": connected\n\n")
+
+
+async def _memories(work: Work) -> Any:
+    hosted.memories()
+
+
+async def _annotate(work: Work) -> Any:
+    hosted.annotate()
+
+
+async def _subscribe(work: Work) -> Any:
+    hosted.subscribe()
+
+
+def _nothing(headers: dict[str, str] | None = None) -> HttpResponse:
+    response = HttpResponse(status=204, headers=headers)
+    del response["Content-Type"]
+    return response
+
+
+async def _stream(work: Work, reader: AsyncIterator[Batch], **options: Any) -> EventStreamResponse:
+    if not getattr(work.request, "scope", {}).get(LONG_LIVED_THREADS):
         # The request's own thread lives as long as its response, and a database connection that
         # something in the request opened there would be held just as long.
         await sync_to_async(connections.close_all)()
-    return EventStreamResponse(reader)
+    return EventStreamResponse(reader, **options)
 
 
-#: What serves each route.
-HANDLERS: dict[str, Callable[[Call, Envelope, bytes, HttpRequest], Awaitable[Any]]] = {
+#: What serves each route; what it returns is the answer, or the JSON of it.
+HANDLERS: dict[str, Callable[[Work], Awaitable[Any]]] = {
     "info": _info,
     "agent/run": _run,
     "agent/connect": _connect,
     "agent/suggest": _suggest,
     "agent/stop": _stop,
+    "transcribe": _transcribe,
     "threads/list": _threads,
-    "threads/clear": _clear,
+    "threads/messages": _thread_messages,
+    "threads/events": _thread_events,
+    "threads/state": _thread_state,
+    "threads/update": _thread_change,
+    "threads/archive": _thread_archive,
+    "threads/clear": _threads_clear,
+    "threads/subscribe": _subscribe,
+    "memories/list": _memories,
+    "memories/recall": _memories,
+    "memories/subscribe": _memories,
+    "memories/mutate": _memories,
+    "annotate": _annotate,
+    "inspector/metadata": _inspector_metadata,
+    "inspector/learning": _inspector_learning,
+    "cpk-debug-events": _debug_events,
 }

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from asgiref.sync import ThreadSensitiveContext
 from django.db import close_old_connections
 
 T = TypeVar("T")
@@ -35,6 +37,23 @@ class WorkerThreads:
     def next(self) -> ThreadPoolExecutor:
         """One of the threads. It may be shared with others; never shut it down."""
         return next(self._turns)
+
+
+_background = WorkerThreads("copilotkit-run")
+
+
+@asynccontextmanager
+async def worker_thread() -> AsyncIterator[None]:
+    """Within it, synchronous code of this task runs on one long-lived thread, tidied up after.
+
+    For work outside of requests: runs, hooks after the answer.
+    """
+    executor = TidyExecutor(_background.next())
+    try:
+        async with ThreadSensitiveContext(executor=executor):
+            yield
+    finally:
+        executor.release()
 
 
 class TidyExecutor(Executor):

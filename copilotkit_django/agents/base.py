@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from ag_ui.core import RunAgentInput
 
-#: An event as an agent may yield it: a mapping in wire form (camelCase), or an ``ag_ui.core`` model.
+#: What an agent may yield: a mapping in wire form (camelCase), or an ``ag_ui.core`` model.
 Event = Mapping[str, Any] | Any
 
 
@@ -141,7 +141,7 @@ class RunContext:
         }
 
     def finished(self, **extra: Any) -> dict[str, Any]:
-        """The ``RUN_FINISHED`` event of a run that ends well; ``outcome`` and ``result`` as extra."""
+        """The ``RUN_FINISHED`` event of a run that ends well, with ``outcome``, ``result`` …"""
         return {
             "type": "RUN_FINISHED",
             "threadId": self.input.thread_id,

@@ -236,9 +236,7 @@ _MESSAGE = _by(
             {}, {"content": _string, "toolCalls": _list_of(_TOOL_CALL), "name": _string}
         ),
         "user": _message({"content": _text_or(_PARTS)}, {"name": _string}),
-        "tool": _message(
-            {"content": _text_or(_PARTS), "toolCallId": _string}, {"error": _string}
-        ),
+        "tool": _message({"content": _text_or(_PARTS), "toolCallId": _string}, {"error": _string}),
         "activity": _message({"activityType": _string, "content": _record}),
         "reasoning": _message({"content": _string}),
     },

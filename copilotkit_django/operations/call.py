@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from copilotkit_django.agents.base import Agent, RunInput
 from copilotkit_django.agents.registry import AgentRegistry
 from copilotkit_django.conf import Options
+from copilotkit_django.debug_feed import DebugFeed
 from copilotkit_django.events.inputs import InvalidInput, parse_json, run_input
 from copilotkit_django.exceptions import (
     AgentNotFound,
@@ -15,8 +17,10 @@ from copilotkit_django.exceptions import (
     InvalidBody,
     OperationFailed,
 )
+from copilotkit_django.incidents import scrub
 from copilotkit_django.runners.base import AgentRunner, RunPolicy, RunRequest, ThreadRef
-from copilotkit_django.runners.task import scrub
+from copilotkit_django.runners.log import Batch
+from copilotkit_django.transcription import TranscriptionService
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Endpoint:
     agents: AgentRegistry
     runner: AgentRunner
     policy: RunPolicy
+    transcription: TranscriptionService | None = None
+    debug_feed: DebugFeed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,15 @@ class Call:
             request_context=self.request_context,
             policy=self.endpoint.policy,
         )
+
+    def overheard(
+        self, reader: AsyncIterator[Batch], agent_id: str, wire: dict[str, Any]
+    ) -> AsyncIterator[Batch]:
+        """The same reader, with the debug feed listening where there is one."""
+        feed = self.endpoint.debug_feed
+        if feed is None:
+            return reader
+        return feed.overhear(reader, agent_id, wire["threadId"], wire["runId"])
 
     def failed(self, error: str, cause: Exception) -> CopilotKitError:
         """The answer for an operation that somebody else's code made fail.

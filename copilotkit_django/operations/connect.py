@@ -18,10 +18,11 @@ async def connect(call: Call, agent_id: str, body: bytes) -> AsyncIterator[Batch
     try:
         await call.agent(agent_id)
         wire = read_input(body)
-        return await call.endpoint.runner.connect(
+        reader = await call.endpoint.runner.connect(
             call.thread(wire["threadId"]),
             idle=call.endpoint.policy.idle,
             modern="protocolVersion" in wire,
         )
+        return call.overheard(reader, agent_id, wire)
     except Exception as error:
         raise call.failed("Failed to run agent", error) from error

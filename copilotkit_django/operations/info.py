@@ -22,17 +22,21 @@ async def info(call: Call, *, single: bool = False) -> dict[str, Any]:
         described = {key: await _describe(key, agent) for key, agent in agents.items()}
     except Exception as error:
         raise call.failed("Failed to retrieve runtime information", error) from error
+    options = call.endpoint.options
     answer: dict[str, Any] = {
         "version": __version__,
         "agents": described,
-        "audioFileTranscriptionEnabled": False,
+        "audioFileTranscriptionEnabled": call.endpoint.transcription is not None,
         "mode": "sse",
         "threadEndpoints": _thread_endpoints(call),
         "suggestions": True,
-        "a2uiEnabled": False,
-        "openGenerativeUIEnabled": False,
+        "a2uiEnabled": bool(options.a2ui),
+        "openGenerativeUIEnabled": options.open_generative_ui,
         "telemetryDisabled": True,
     }
+    if options.a2ui:
+        limited = {} if options.a2ui is True else {"agents": list(options.a2ui)}
+        answer["a2ui"] = {"enabled": True, **limited}
     if single:
         answer["singleRoute"] = {
             "resourceOperations": True,
@@ -45,8 +49,8 @@ def _thread_endpoints(call: Call) -> dict[str, bool]:
     has_threads = call.endpoint.runner.threads is not None
     return {
         "list": has_threads,
-        "inspect": False,
-        "mutations": False,
+        "inspect": has_threads,
+        "mutations": has_threads,
         "realtimeMetadata": False,
     }
 

@@ -24,7 +24,7 @@ async def run(call: Call, agent_id: str, body: bytes) -> AsyncIterator[Batch]:
         if is_suggestion(wire):
             return suggestions(request)
         request.digest = hashlib.blake2b(body, digest_size=16).digest()
-        return await call.endpoint.runner.run(request)
+        reader = await call.endpoint.runner.run(request)
+        return call.overheard(reader, agent_id, wire)
     except Exception as error:
         raise call.failed("Failed to run agent", error) from error
-

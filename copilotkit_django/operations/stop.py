@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from copilotkit_django.events.inputs import InvalidInput, parse_json
-from copilotkit_django.exceptions import InvalidStop
+from copilotkit_django.exceptions import BadRequest
 from copilotkit_django.operations.call import Call
 
 
@@ -13,7 +13,7 @@ async def stop(call: Call, agent_id: str, thread_id: str, body: bytes) -> dict[s
     """Stop the caller's thread, or only the run named in the optional body ``{"runId"}``.
 
     Answers whether a run was asked to stop; its stream then ends by itself. Raises
-    `AgentNotFound` before looking at the body, and `InvalidStop`.
+    `AgentNotFound` before looking at the body, and `BadRequest`.
     """
     try:
         await call.agent(agent_id)
@@ -37,12 +37,12 @@ def _run_id(body: bytes) -> str | None:
     try:
         value = parse_json(body)
     except InvalidInput:
-        raise InvalidStop("Invalid stop request") from None
+        raise BadRequest("Invalid stop request") from None
     if not isinstance(value, dict) or value.keys() - {"runId"}:
-        raise InvalidStop("Invalid stop request")
+        raise BadRequest("Invalid stop request")
     if "runId" not in value:
         return None
     run_id = value["runId"]
     if not isinstance(run_id, str) or not run_id.strip():
-        raise InvalidStop("Invalid runId")
+        raise BadRequest("Invalid runId")
     return run_id

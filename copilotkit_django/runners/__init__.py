@@ -4,13 +4,12 @@ from copilotkit_django.runners.base import (
     AgentRunner,
     RunPolicy,
     RunRequest,
-    ThreadRecord,
     ThreadRef,
-    ThreadStore,
 )
 from copilotkit_django.runners.log import Batch, RunLog
 from copilotkit_django.runners.memory import InMemoryRunner
 from copilotkit_django.runners.task import RunTask
+from copilotkit_django.runners.threads import ThreadQuery, ThreadRecord, ThreadStore
 
 __all__ = [
     "AgentRunner",
@@ -20,6 +19,7 @@ __all__ = [
     "RunPolicy",
     "RunRequest",
     "RunTask",
+    "ThreadQuery",
     "ThreadRecord",
     "ThreadRef",
     "ThreadStore",

@@ -10,6 +10,7 @@ from typing import Any
 
 from copilotkit_django.agents.base import Agent, RunInput
 from copilotkit_django.runners.log import Batch
+from copilotkit_django.runners.threads import ThreadStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,27 +111,4 @@ class AgentRunner(abc.ABC):
 
     async def drain(self) -> None:
         """The process is about to stop: end the live runs with an error and free their threads."""
-
-
-@dataclass(slots=True)
-class ThreadRecord:
-    """A thread as a list of threads shows it. Times are seconds since the epoch."""
-
-    thread_id: str
-    agent_id: str
-    created: float
-    updated: float
-    name: str | None = None
-    archived: bool = False
-
-
-class ThreadStore(abc.ABC):
-    """What a runner that keeps threads offers beside running. Everything is within one scope."""
-
-    @abc.abstractmethod
-    async def list(self, scope: str, agent_id: str | None = None) -> list[ThreadRecord]:
-        """The threads of a scope that have a finished run, the latest activity first."""
-
-    @abc.abstractmethod
-    async def clear(self, scope: str) -> None:
-        """Forget every thread of a scope that no run holds."""
+        return

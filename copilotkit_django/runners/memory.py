@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,15 +16,10 @@ import orjson
 from copilotkit_django.events.downlevel import downlevel
 from copilotkit_django.events.wire import encode
 from copilotkit_django.exceptions import ThreadBusy
-from copilotkit_django.runners.base import (
-    AgentRunner,
-    RunRequest,
-    ThreadRecord,
-    ThreadRef,
-    ThreadStore,
-)
+from copilotkit_django.runners.base import AgentRunner, RunRequest, ThreadRef
 from copilotkit_django.runners.log import MAX_BATCH, Batch
 from copilotkit_django.runners.task import RunTask
+from copilotkit_django.runners.threads import ThreadQuery, ThreadRecord, ThreadStore
 
 logger = logging.getLogger("copilotkit.run")
 
@@ -49,11 +45,25 @@ class _Thread:
     ref: ThreadRef
     created: float
     updated: float
+    last_run: float = 0.0
     agent_id: str = ""
+    name: str | None = None
+    archived: bool = False
     runs: deque[_StoredRun] = field(default_factory=deque)
     #: Ids of all messages any of its runs has sent or was sent.
     seen: set[str] = field(default_factory=set)
     live: RunTask | None = None
+
+    def record(self) -> ThreadRecord:
+        return ThreadRecord(
+            thread_id=self.ref.thread_id,
+            agent_id=self.agent_id,
+            created=self.created,
+            updated=self.updated,
+            last_run=self.last_run,
+            name=self.name,
+            archived=self.archived,
+        )
 
 
 class InMemoryRunner(AgentRunner):
@@ -77,9 +87,9 @@ class InMemoryRunner(AgentRunner):
         self.max_threads = max_threads
         self.max_runs_per_thread = max_runs_per_thread or None
         self.max_bytes = max_bytes
-        self.threads = _MemoryThreads(self)
         #: By key, the least recently used first.
         self._threads: OrderedDict[str, _Thread] = OrderedDict()
+        self.threads = _MemoryThreads(self._threads, self._forget)
         self._bytes = 0
         self._warned = False
 
@@ -106,9 +116,7 @@ class InMemoryRunner(AgentRunner):
         task.start()
         return task.log.read(idle=idle)
 
-    def _same_request(
-        self, thread: _Thread, request: RunRequest
-    ) -> AsyncIterator[Batch] | None:
+    def _same_request(self, thread: _Thread, request: RunRequest) -> AsyncIterator[Batch] | None:
         """A reader of the run this very request has started before, if it did so lately."""
         run_id, digest = request.input.run_id, request.digest
         if not digest:
@@ -147,7 +155,7 @@ class InMemoryRunner(AgentRunner):
             size=sum(map(len, events)),
         )
         thread.runs.append(run)
-        thread.updated = now
+        thread.updated = thread.last_run = now
         thread.agent_id = task.request.agent_id
         self._bytes += run.size
         self._make_room(thread)
@@ -204,36 +212,65 @@ class InMemoryRunner(AgentRunner):
         if live:
             await asyncio.gather(*(task.wait(DRAIN_SECONDS) for task in live))
 
-    def _forget(self, scope: str) -> None:
-        for key, thread in list(self._threads.items()):
-            if thread.ref.scope == scope:
-                live, thread.live = thread.live, None
-                if live is not None:
-                    live.stop()
-                self._drop(key)
+    def _forget(self, thread: _Thread) -> None:
+        live, thread.live = thread.live, None
+        if live is not None:
+            live.stop()
+        self._drop(thread.ref.key)
 
 
 class _MemoryThreads(ThreadStore):
-    def __init__(self, runner: InMemoryRunner) -> None:
-        self._runner = runner
+    """The threads of an `InMemoryRunner`; one without a finished run does not exist yet."""
 
-    async def list(self, scope: str, agent_id: str | None = None) -> list[ThreadRecord]:
+    def __init__(self, threads: OrderedDict[str, _Thread], forget: Callable[[_Thread], None]):
+        self._threads = threads
+        self._forget = forget
+
+    def _find(self, ref: ThreadRef) -> _Thread | None:
+        thread = self._threads.get(ref.key)
+        return thread if thread is not None and thread.runs else None
+
+    async def list(self, scope: str, query: ThreadQuery) -> builtins.list[ThreadRecord]:
         records = [
-            ThreadRecord(
-                thread_id=thread.ref.thread_id,
-                agent_id=thread.agent_id,
-                created=thread.created,
-                updated=thread.updated,
-            )
-            for thread in self._runner._threads.values()
+            thread.record()
+            for thread in self._threads.values()
             if thread.ref.scope == scope
             and thread.runs
-            and (agent_id is None or thread.agent_id == agent_id)
+            and (query.agent_id is None or thread.agent_id == query.agent_id)
+            and (query.include_archived or not thread.archived)
+            and (query.after is None or (thread.last_run, thread.ref.thread_id) < query.after)
         ]
-        return sorted(records, key=lambda record: record.updated, reverse=True)
+        records.sort(key=lambda record: (record.last_run, record.thread_id), reverse=True)
+        return records[: query.limit]
+
+    async def events(self, thread: ThreadRef) -> AsyncIterator[Batch]:
+        found = self._find(thread)
+        return _replay([] if found is None else builtins.list(found.runs), modern=False)
+
+    async def update(
+        self, thread: ThreadRef, *, name: str | None = None, archived: bool | None = None
+    ) -> ThreadRecord | None:
+        found = self._find(thread)
+        if found is None:
+            return None
+        if name is not None:
+            found.name = name
+        if archived is not None:
+            found.archived = archived
+        found.updated = time.time()
+        return found.record()
+
+    async def delete(self, thread: ThreadRef) -> bool:
+        found = self._threads.get(thread.key)
+        if found is None:
+            return False
+        self._forget(found)
+        return True
 
     async def clear(self, scope: str) -> None:
-        self._runner._forget(scope)
+        for thread in builtins.list(self._threads.values()):
+            if thread.ref.scope == scope:
+                self._forget(thread)
 
 
 async def _replay(

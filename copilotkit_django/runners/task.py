@@ -6,19 +6,17 @@ import asyncio
 import contextvars
 import dataclasses
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-
-from asgiref.sync import ThreadSensitiveContext
 
 from copilotkit_django.agents.base import RunContext, RunInput
 from copilotkit_django.events.order import OrderError
 from copilotkit_django.events.pipeline import Pipeline
 from copilotkit_django.events.wire import InvalidEvent
+from copilotkit_django.incidents import scrub
 from copilotkit_django.runners.base import RunRequest
 from copilotkit_django.runners.log import RunLog
-from copilotkit_django.workers import TidyExecutor, WorkerThreads
+from copilotkit_django.workers import worker_thread
 
 logger = logging.getLogger("copilotkit.run")
 
@@ -27,8 +25,6 @@ EVENTS_PER_TURN = 64
 
 #: The loop holds tasks only weakly; a run nobody reads must not be collected.
 _tasks: set[asyncio.Task[None]] = set()
-
-_workers = WorkerThreads("copilotkit-run")
 
 
 def spawn(coroutine: Any) -> asyncio.Task[None]:
@@ -40,20 +36,6 @@ def spawn(coroutine: Any) -> asyncio.Task[None]:
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     return task
-
-
-def scrub(error: BaseException, *, expose: bool) -> str:
-    """The sentence the wire gets for somebody else's exception. Call inside its handler.
-
-    With ``expose`` its own text; otherwise a sentence of ours that ends with an id, under which the
-    log has the traceback.
-    """
-    incident = secrets.token_hex(4)
-    logger.error("Incident %s: %s", incident, type(error).__name__, exc_info=error)
-    text = str(error)
-    if expose and text:
-        return text
-    return f"Something went wrong while the agent was working (incident {incident})."
 
 
 class RunTask:
@@ -146,9 +128,8 @@ class RunTask:
     async def _run(self) -> None:
         message: str | None = None
         expose = self.request.policy.expose_errors
-        executor = TidyExecutor(_workers.next())
         try:
-            async with ThreadSensitiveContext(executor=executor):
+            async with worker_thread():
                 await self._drive()
         except asyncio.CancelledError:
             if not self.stopping:
@@ -158,8 +139,6 @@ class RunTask:
             logger.warning("Agent %r broke the protocol: %s", self.request.agent_id, error)
         except Exception as error:
             message = scrub(error, expose=expose)
-        finally:
-            executor.release()
         await self._end(message)
 
     async def _drive(self) -> None:
