@@ -225,10 +225,15 @@ def _parameter(params: Mapping[str, Any], name: str) -> str:
 def _resource(params: Mapping[str, Any], *, memories: bool) -> Route:
     path = _parameter(params, "path")
     http_method = _parameter(params, "httpMethod")
-    parts = urlsplit(path)
+    try:
+        parts = urlsplit(path)
+    except ValueError:
+        raise NotFound from None
     if not path.startswith("/") or path.startswith("//") or parts.scheme or parts.netloc:
         raise NotFound
-    route = from_path(parts.path, http_method.upper(), parts.query, memories=memories)
-    if not route.method.startswith(RESOURCES):
+    found = match(segments_of(parts.path))
+    # Asked before the method is: what may not be asked for here does not name its methods.
+    if found is None or not found[0].name.startswith(RESOURCES):
         raise NotFound
+    route = from_path(parts.path, http_method.upper(), parts.query, memories=memories)
     return replace(route, single=True)
