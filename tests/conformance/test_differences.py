@@ -1,0 +1,19 @@
+"""What differs from the reference is written down for users."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .case import Case, load_cases
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "differences.md"
+
+DIFFERENT = [case for case in load_cases() if case.intended or case.peer_quirk]
+
+
+@pytest.mark.parametrize("case", DIFFERENT, ids=lambda case: case.name)
+def test_differences__case_that_may_differ(case: Case) -> None:
+    """Every case in which we mean to differ is named on the page that says why."""
+    assert f"`{case.name}`" in PAGE.read_text(encoding="utf-8")
