@@ -13,7 +13,7 @@ from copilotkit_django.events.compact import Compactor
 from copilotkit_django.events.downlevel import downlevel
 from copilotkit_django.events.finalize import finalize
 from copilotkit_django.events.legacy import ThinkingTranslator
-from copilotkit_django.events.order import RunOrder
+from copilotkit_django.events.order import OrderError, RunOrder
 from copilotkit_django.events.wire import UnknownEventType, encode, to_wire, validate
 
 logger = logging.getLogger("copilotkit.run")
@@ -141,7 +141,11 @@ class Pipeline:
         with ``message`` or the protocol's own sentence. The terminal event stays held back.
         """
         for expanded in self._chunks.finish():
-            self.order.check(expanded)
+            try:
+                self.order.check(expanded)
+            except OrderError:
+                # Its start was refused, which is why the run ends here: nothing is open to close.
+                continue
             self._send(expanded)
         for event in finalize(
             self.order,
