@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import pytest
 
 from .case import load_cases
-from .families import REQUIRED
 from .replay import Result, counts, replay, report
 
 START_SECONDS = 60
@@ -42,8 +41,7 @@ def ports(request: pytest.FixtureRequest) -> Iterator[dict[str, int]]:
 
 @pytest.fixture(scope="module")
 def results(ports: dict[str, int]) -> list[Result]:
-    cases = [case for case in load_cases() if case.family in REQUIRED]
-    return asyncio.run(replay(cases, ports))
+    return asyncio.run(replay(load_cases(), ports))
 
 
 @pytest.mark.timeout(300)
