@@ -60,13 +60,10 @@ class _Stream:
         return [self.start, content]
 
     def end(self) -> Event:
-        end: Event = {
+        return {
             "type": "TEXT_MESSAGE_END" if self.is_text else "TOOL_CALL_END",
             "messageId" if self.is_text else "toolCallId": self.id,
         }
-        if "subagentRunId" in self.start:
-            end["subagentRunId"] = self.start["subagentRunId"]
-        return end
 
 
 class Compactor:

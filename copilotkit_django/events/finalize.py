@@ -34,12 +34,12 @@ def finalize(
     events: list[Event] = []
     if stopped and not order.started:
         events.append({"type": "RUN_STARTED", "threadId": thread_id, "runId": run_id})
-    for message_id, start in order.texts.items():
-        events.append(_attributed({"type": "TEXT_MESSAGE_END", "messageId": message_id}, start))
+    # Ends name no subagent: nobody needs it, and a snapshot may have given the message to another.
+    events += ({"type": "TEXT_MESSAGE_END", "messageId": message_id} for message_id in order.texts)
     result = _tool_result(message, stopped=stopped)
     for call_id, start in order.calls.items():
         if call_id in order.tool_calls:
-            events.append(_attributed({"type": "TOOL_CALL_END", "toolCallId": call_id}, start))
+            events.append({"type": "TOOL_CALL_END", "toolCallId": call_id})
         if call_id not in order.answered:
             answer = {
                 "type": "TOOL_CALL_RESULT",

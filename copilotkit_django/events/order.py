@@ -93,12 +93,14 @@ class RunOrder:
         opened = self.spans if opener == "REASONING_START" else self.reasonings
         if (message_id in opened) is needs_open:
             return []
-        repair: Event = {"type": opener if needs_open else closer, "messageId": message_id}
-        if repair["type"] == "REASONING_MESSAGE_START":
-            repair["role"] = "reasoning"
+        if not needs_open:
+            return [{"type": closer, "messageId": message_id}]
+        start: Event = {"type": opener, "messageId": message_id}
+        if opener == "REASONING_MESSAGE_START":
+            start["role"] = "reasoning"
         if "subagentRunId" in event:
-            repair["subagentRunId"] = event["subagentRunId"]
-        return [repair]
+            start["subagentRunId"] = event["subagentRunId"]
+        return [start]
 
     def closing_events(self) -> list[Event]:
         """Return the ends of open reasoning, which only 1.0 asks for before RUN_FINISHED.
@@ -107,8 +109,8 @@ class RunOrder:
         open is an error to every client.
         """
         return [
-            *(_end("REASONING_MESSAGE_END", start) for start in self.reasonings.values()),
-            *(_end("REASONING_END", start) for start in self.spans.values()),
+            *({"type": "REASONING_MESSAGE_END", "messageId": key} for key in self.reasonings),
+            *({"type": "REASONING_END", "messageId": key} for key in self.spans),
         ]
 
     def _reset(self) -> None:
@@ -313,13 +315,6 @@ class RunOrder:
             raise OrderError(f"{event['type']}: subagent {subagent_id!r} is not open.")
         del self.subagents[subagent_id]
         self._closed_subagents.add(subagent_id)
-
-
-def _end(kind: str, start: Event) -> Event:
-    end = {"type": kind, "messageId": start["messageId"]}
-    if "subagentRunId" in start:
-        end["subagentRunId"] = start["subagentRunId"]
-    return end
 
 
 #: Per reasoning event: what opens, what closes, and whether it must be open when the event comes.
