@@ -192,7 +192,7 @@ def _article(brief: Brief, dice: random.Random) -> str:
             f"nothing to do with it.",
             f"**It is cheap to try.** Nothing about the first step into {topic} needs permission "
             f"or a budget.",
-            f"**It has edges.** Knowing where {topic} stops being useful is half of knowing it.",
+            f"**It has edges.** Knowing the limits of {topic} is half of knowing it.",
         ),
         3,
     )
@@ -228,8 +228,8 @@ def _article(brief: Brief, dice: random.Random) -> str:
                 (
                     f"> Nobody ever finished {topic}. The people who are best at it are the ones "
                     f"who stopped minding.",
-                    f"> If {topic} feels easy, look again. If it feels impossible, look at a "
-                    f"smaller piece.",
+                    f"> Whoever finds {topic} easy has not looked long enough, and whoever finds "
+                    f"it impossible has looked at all of it at once.",
                 )
             ),
         ]
@@ -254,8 +254,8 @@ def _poem(brief: Brief, dice: random.Random) -> str:
         (
             f"I asked the morning for {topic},\nit handed me a cup,\nhalf full of light, "
             f"half full of rain,\nand would not make it up.",
-            f"They say that {topic} has an end.\nI walked there once, alone.\nThe end had put its "
-            f"kettle on\nand called it a beginning.",
+            f"They say there is an end to {topic}.\nI walked there once, alone.\nThe end had put "
+            f"its kettle on\nand called it a beginning.",
             f"What do you know of {topic}, then?\nThe little that will stay:\na colour, and the "
             f"sound of it,\nthe wrong side of the day.",
             f"And if you lose it, {topic},\ndon't look where it was bright.\nGo slowly, where the "
@@ -278,8 +278,8 @@ def _email(brief: Brief, dice: random.Random) -> str:
     if not brief.short:
         parts += [
             "In short:",
-            f"1. **Why now.** {_headline(topic)} has come up three times this month, each time "
-            f"without a decision.\n"
+            f"1. **Why now.** The question of {topic} came up three times this month, each "
+            f"time without a decision.\n"
             f"2. **What I suggest.** We try it for two weeks, with one person in charge.\n"
             f"3. **What it costs.** An hour each, and a little pride if it does not work.",
         ]
@@ -305,7 +305,7 @@ def _plan(brief: Brief, dice: random.Random) -> str:
     if not brief.short:
         parts += [
             "## This week",
-            f"- [ ] Write down why {topic} matters to you, in one sentence\n"
+            f"- [ ] Write down why you care about {topic}, in one sentence\n"
             f"- [ ] Find one person who is ahead of you with {topic}, ask one question\n"
             "- [ ] Put five half-hours into the calendar\n"
             "- [ ] Do the smallest possible version, badly",

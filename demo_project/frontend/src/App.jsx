@@ -1,7 +1,8 @@
-import { useAgent, useCopilotChatConfiguration, useCopilotKit } from "@copilotkit/react-core/v2";
+import { useAgent, useCopilotKit } from "@copilotkit/react-core/v2";
 import { useEffect, useState } from "react";
 import { Chat } from "./Chat.jsx";
 import { Drawer } from "./Drawer.jsx";
+import { clearErrors } from "./errors.js";
 import { Header } from "./Header.jsx";
 import { usePageTools } from "./PageTools.jsx";
 import { Threads } from "./Threads.jsx";
@@ -22,12 +23,6 @@ export function App({ config }) {
   const about = config.agents.find(({ id }) => id === agentId);
   usePageTools();
 
-  // The provider thinks up the id of a new conversation, and keeps to it until told otherwise.
-  const { startNewThread } = useCopilotChatConfiguration();
-  useEffect(() => {
-    if (!threadId) startNewThread();
-  }, [key, threadId, startNewThread]);
-
   // A conversation that begins here gets its place in the address bar and its first words.
   useEffect(() => {
     const { unsubscribe } = agent.subscribe({
@@ -39,6 +34,7 @@ export function App({ config }) {
         if (typeof first?.content === "string") rememberTitle(agent.threadId, first.content);
         if (!threadId) began(agentId, agent.threadId);
       },
+      onRunFinishedEvent: ({ input }) => input.messages.length > 0 && clearErrors(),
     });
     return unsubscribe;
   }, [agent, agentId, threadId, began]);

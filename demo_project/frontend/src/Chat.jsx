@@ -47,7 +47,8 @@ export function Chat({ about, agent, threadId, onNew }) {
         labels={{
           chatInputPlaceholder: about.placeholder,
           welcomeMessageText: about.welcome,
-          chatDisclaimerText: "No model, no key: the agents are plain Python on this server.",
+          chatInputToolbarAddButtonLabel: "Things to say",
+          chatDisclaimerText: "No model, no key: these agents are plain Python.",
         }}
       />
       {step && agent.isRunning && (
@@ -71,7 +72,7 @@ function Approval({ question, titles, onApprove, onCancel }) {
   const [answered, setAnswered] = useState(false);
   const answer = (reply) => () => {
     setAnswered(true);
-    // A refused answer reaches the provider's onError; the question then stands again.
+    // A refused answer reaches the client's onError; the question then stands again.
     Promise.resolve(reply()).catch(() => setAnswered(false));
   };
   return (

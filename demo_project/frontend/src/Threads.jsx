@@ -110,7 +110,7 @@ function Row({ thread, current, running, editable, onOpen, onRename, onArchive, 
   if (mode === "delete") {
     return (
       <li className="row asking" role="group" aria-label={`Delete ${title}?`}>
-        <span>Delete for good?</span>
+        <span>Delete this?</span>
         <button type="button" className="button small danger" autoFocus onClick={onDelete}>
           Delete
         </button>

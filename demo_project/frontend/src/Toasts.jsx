@@ -8,7 +8,7 @@ export function Toasts() {
       {errors.map(({ id, text, fatal }) => (
         <div className="toast" key={id}>
           <p>
-            <strong>{fatal ? "The server cannot be reached." : "That did not work."}</strong> {text}
+            <strong>{fatal ? "The server is out of reach." : "That did not work."}</strong> {text}
           </p>
           {fatal && (
             <button type="button" className="button small" onClick={() => window.location.reload()}>

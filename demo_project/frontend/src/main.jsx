@@ -1,4 +1,4 @@
-import { CopilotKit } from "@copilotkit/react-core/v2";
+import { CopilotKitProvider } from "@copilotkit/react-core/v2";
 import "@copilotkit/react-core/v2/styles.css";
 import { createRoot } from "react-dom/client";
 import { App } from "./App.jsx";
@@ -10,8 +10,12 @@ const config = JSON.parse(document.getElementById("config").textContent);
 
 createRoot(document.getElementById("app")).render(
   <Boundary>
-    <CopilotKit runtimeUrl={config.runtimeUrl} onError={reportError} enableInspector={false}>
+    <CopilotKitProvider
+      runtimeUrl={config.runtimeUrl}
+      onError={reportError}
+      enableInspector={false}
+    >
       <App config={config} />
-    </CopilotKit>
+    </CopilotKitProvider>
   </Boundary>,
 );
