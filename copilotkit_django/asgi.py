@@ -40,6 +40,10 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 #: A body earns another second for each so many bytes that have arrived.
 BYTES_PER_SECOND = 64 * 1024
 
+#: How long the rest of a refused body is read and thrown away. A connection that is closed on
+#: bytes nobody has read is reset, and the client loses the answer that says why.
+LINGER_SECONDS = 2
+
 
 def get_asgi_application() -> Application:
     """Django's ASGI application, made fit for runs and streams.
@@ -127,8 +131,11 @@ def limited(
 
     async def refuse(status: int, error: str, message: str) -> Message:
         nonlocal done
-        done = True
-        await _answer(send, status, {"error": error, "message": message})
+        is_complete, done = done, True
+        await _answer_early(send, status, {"error": error, "message": message})
+        if not is_complete:
+            await _discard(receive)
+        await send({"type": "http.response.body"})
         return {"type": "http.disconnect"}
 
     async def limited_receive() -> Message:
@@ -166,16 +173,26 @@ def _declared(scope: Scope) -> int:
     return 0
 
 
-async def _answer(send: Send, status: int, data: dict[str, str]) -> None:
+async def _answer_early(send: Send, status: int, data: dict[str, str]) -> None:
+    """Send all of an answer, but not yet the end of it, at which servers close the connection."""
     body = orjson.dumps(data)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        # What is still to come of the body is not read.
+        # What is still to come of the body is nothing anybody could go on from.
         (b"connection", b"close"),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def _discard(receive: Receive) -> None:
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while (await receive()).get("more_body", False):
+                pass
+    except TimeoutError:
+        pass
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
