@@ -116,7 +116,8 @@ class RunTask:
 
     def cancel(self) -> None:
         """End the run as interrupted, not as stopped: nobody waits for it, or the process ends."""
-        if self._task is not None:
+        # A run that is over may be busy storing itself.
+        if self._task is not None and not self.over:
             self._task.cancel()
 
     async def wait(self, timeout: float) -> bool:
@@ -164,10 +165,11 @@ class RunTask:
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
-            # Meant for the agent, not for this pause: it may want to say a last word. It is
-            # delivered again where the agent waits next.
+            # A stop is meant for the agent, not for this pause: it may want to say a last word.
+            # It is delivered again where the agent waits next. Nobody would hear the last word of
+            # a run that is cancelled, and an agent that never waits would go on for good.
             task = asyncio.current_task()
-            if task is None or self.over:
+            if task is None or self.over or not self.stopping:
                 raise
             task.cancel()
 
