@@ -28,7 +28,8 @@ class ThinkingTranslator:
 
     def translate(self, event: Event) -> Event:
         """Return the event that stands for a legacy one; any other is returned as it is."""
-        found = _TYPES.get(event.get("type", ""))
+        kind = event.get("type")
+        found = _TYPES.get(kind) if isinstance(kind, str) else None
         if found is None:
             return event
         kind, what = found
