@@ -89,7 +89,7 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 COPILOTKIT = {
     # A factory, because the remote agent calls this very server back and must know its port.
     # Where that is not needed, a plain {"default": agent, ...} does.
-    "AGENTS": "demo_project.agents.agents_for",
+    "AGENTS": "demo_project.agents.registry.agents_for",
     # Nobody signs in: every browser gets conversations and to-dos of its own.
     "AUTHENTICATION": "anonymous",
 }
