@@ -59,4 +59,4 @@ environment:
 
 tools:
 	@scripts/venv requirements-dev.txt
-	@scripts/node-packages
+	@scripts/node-packages || printf 'The tests that need them will be skipped.\n'
