@@ -64,5 +64,5 @@ COPILOTKIT = {
     "AUTHENTICATION": "session",
 }
 
-# What Django asks of a site behind TLS (HSTS, the redirect, secure cookies): tests speak plain HTTP.
+# What Django asks of a site behind TLS; tests speak plain HTTP.
 SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008", "security.W012", "security.W016"]
