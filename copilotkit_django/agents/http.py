@@ -12,6 +12,7 @@ import httpx
 import orjson
 
 from copilotkit_django.agents.base import Agent, Event, RunContext
+from copilotkit_django.events.wire import encode
 
 #: Connecting may take so long; once connected, an agent may be silent for as long as it likes.
 CONNECT_SECONDS = 10.0
@@ -62,7 +63,7 @@ class HttpAgent(Agent):
             client.stream(
                 "POST",
                 self.url,
-                content=orjson.dumps(context.input.to_wire()),
+                content=encode(context.input.to_wire()),
                 headers=self._headers_for(context),
             ) as response,
         ):
