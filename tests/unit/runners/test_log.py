@@ -58,7 +58,7 @@ async def test_read__large_backlog():
     batches = [batch async for batch in log.read()]
 
     assert [len(batch) for batch in batches] == [MAX_BATCH, MAX_BATCH, 1]
-    assert sum(batches, []) == numbered(2 * MAX_BATCH + 1)
+    assert [event for batch in batches for event in batch] == numbered(2 * MAX_BATCH + 1)
 
 
 async def test_read__live():

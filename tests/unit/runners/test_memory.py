@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import pytest
@@ -39,7 +40,7 @@ async def history(runner, thread_id="t1", scope="user:1", **options):
 
 async def freed(runner):
     """Return once no run holds the thread."""
-    while await runner.is_running(thread()):
+    while await runner.is_running(thread()):  # noqa: ASYNC110 - nothing announces it
         await asyncio.sleep(0)
 
 
@@ -255,10 +256,8 @@ class TestBusyThread:
         async def agent(context):
             yield context.started()
             while not hold.is_set():
-                try:
+                with contextlib.suppress(asyncio.CancelledError):
                     await hold.wait()
-                except asyncio.CancelledError:
-                    pass
             yield {"type": "CUSTOM", "name": "late", "value": 1}
 
         first = await runner.run(request_for(agent, run="r1", policy=SUPERSEDE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import re
@@ -186,7 +187,7 @@ class TestFailure:
 
 class TestStop:
     async def test_stop__agent_that_obeys(self):
-        """The agent is cancelled where it waits; its half answer is closed and the run ends well."""
+        """The agent is cancelled where it waits; its half answer is closed, the run ends well."""
         agent = Staged()
         task = started(agent)
         await within(agent.waiting.wait())
@@ -240,10 +241,8 @@ class TestStop:
                 for event in opening(context):
                     yield event
                 while not release.is_set():
-                    try:
+                    with contextlib.suppress(asyncio.CancelledError):
                         await release.wait()
-                    except asyncio.CancelledError:
-                        pass
                 yield delta(context, "too late")
             finally:
                 done.set()
