@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -181,6 +182,8 @@ def measure_ours(options: argparse.Namespace) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
+    # Ends the servers too: without a handler the signal would leave them running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     peer, ours = measure_peer(options), measure_ours(options)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
