@@ -126,7 +126,7 @@ async def _after_stream(
     await asyncio.wait({reader})
     after = _plain(runtime, request, response, started)
     after.body = frame(log.events) if log.events else b""
-    after.events = [orjson.loads(event) for event in log.events]
+    after.events = [decode(event) for event in log.events]
     after.messages = response_messages(after.events)
     for event in after.events:
         if event["type"] == "RUN_STARTED":

@@ -142,6 +142,17 @@ class ThreadBusy(CopilotKitError):
         super().__init__("This conversation is still busy with another run.")
 
 
+class StoreDown(CopilotKitError):
+    """The database does not answer, or takes no writes. Coming back later may help."""
+
+    error = "store_unavailable"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers: Mapping[str, str] = {"Retry-After": "5"}
+
+    def __init__(self) -> None:
+        super().__init__("Conversations cannot be stored at the moment. Try again soon.")
+
+
 class OperationFailed(CopilotKitError):
     """A handler failed for a reason of somebody else's code.
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from django.http import HttpResponse, StreamingHttpResponse
 
+from copilotkit_django.events.wire import encode
 from copilotkit_django.exceptions import CopilotKitError
 from copilotkit_django.runners.log import Batch
 
@@ -22,7 +23,7 @@ class JsonAnswer(HttpResponse):
         self, data: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(
-            orjson.dumps(data),
+            encode(data),
             content_type="application/json",
             status=status,
             headers={"Cache-Control": "no-store", **(headers or {})},

@@ -115,8 +115,8 @@ def _event(block: bytes) -> dict[str, Any] | None:
     if not data:
         return None
     try:
-        event = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
+        event = decode(data)
+    except ValueError as error:
         raise RemoteAgentError(f"An event is not valid JSON: {error}") from error
     if not isinstance(event, dict):
         raise RemoteAgentError("An event is not a JSON object.")

@@ -32,6 +32,8 @@ class Pipeline:
     run. A terminal event is held back until `release`, so that a runner can store the run and free
     its thread before anybody learns that it is over.
 
+    ``settle`` is called when something was sent that should not be lost: the result of a tool.
+
     ``echo`` is the run input put into ``RUN_STARTED.input`` (``None``: no echo); ``modern`` says
     that the client declared protocol 1.0. Not thread-safe, no I/O.
     """
@@ -40,6 +42,7 @@ class Pipeline:
         self,
         emit: Callable[[bytes], None],
         *,
+        settle: Callable[[], None] = lambda: None,
         thread_id: str,
         run_id: str,
         echo: Mapping[str, Any] | None = None,
@@ -50,6 +53,7 @@ class Pipeline:
         #: How many events were let through.
         self.count = 0
         self._emit = emit
+        self._settle = settle
         self._thread_id = thread_id
         self._run_id = run_id
         self._echo = echo
@@ -57,7 +61,12 @@ class Pipeline:
         self._thinking = ThinkingTranslator()
         self._chunks = ChunkExpander()
         self._compactor = Compactor(initial_state)
-        self._held: bytes | None = None
+        #: The terminal event, until it is released.
+        self.held: bytes | None = None
+        #: The type of the last terminal event.
+        self.ended_with: str | None = None
+        #: Token counts the agent has reported.
+        self.usage: list[dict[str, Any]] = []
 
     def feed(self, event: object) -> None:
         """Take one event as the agent yielded it.
@@ -126,19 +135,29 @@ class Pipeline:
             event = known
         data = encode(event)
         kind = event["type"]
-        self._compactor.add(_stored(event) if kind == "RUN_STARTED" else event)
+        self._compactor.add(as_stored(event))
         self.count += 1
         self.release()
         if kind in TERMINAL:
-            self._held = data
+            self.held, self.ended_with = data, kind
+            self.usage += event.get("usage") or []
         else:
             self._emit(data)
+            if kind == "TOOL_CALL_RESULT":
+                self._settle()
 
-    def finish(self, *, stopped: bool = False, message: str | None = None) -> None:
+    def finish(
+        self,
+        *,
+        stopped: bool = False,
+        message: str | None = None,
+        code: str = "INCOMPLETE_STREAM",
+    ) -> None:
         """The agent is done: close what is open and see to a terminal event.
 
         ``stopped``: the user asked for the end; otherwise a missing terminal event is an error,
-        with ``message`` or the protocol's own sentence. The terminal event stays held back.
+        with ``code`` and ``message`` or the protocol's own sentence. The terminal event stays held
+        back.
         """
         for expanded in self._chunks.finish():
             try:
@@ -153,6 +172,7 @@ class Pipeline:
             run_id=self._run_id,
             stopped=stopped,
             message=message,
+            code=code,
         ):
             self._send(self._started(event) if event["type"] == "RUN_STARTED" else event)
 
@@ -162,15 +182,19 @@ class Pipeline:
 
     def release(self) -> None:
         """Send the terminal event that was held back, if any."""
-        if self._held is not None:
-            held, self._held = self._held, None
+        if self.held is not None:
+            held, self.held = self.held, None
             self._emit(held)
 
 
-def _stored(event: dict[str, Any]) -> dict[str, Any]:
-    """``RUN_STARTED`` as history keeps it: of the echo only its messages are ever read again."""
-    echo = event.get("input")
-    if not isinstance(echo, dict):
+def as_stored(event: dict[str, Any]) -> dict[str, Any]:
+    """An event as history keeps it: as it was sent, but for the payloads of an echo."""
+    if event["type"] != "RUN_STARTED" or not isinstance(event.get("input"), dict):
         return event
+    return {**event, "input": without_payloads(event["input"])}
+
+
+def without_payloads(echo: Mapping[str, Any]) -> dict[str, Any]:
+    """A run input as history keeps it: only its messages are ever read again."""
     empty: dict[str, Any] = {"tools": [], "context": [], "forwardedProps": {}, "state": {}}
-    return {**event, "input": {**echo, **{key: empty[key] for key in empty if key in echo}}}
+    return {**echo, **{key: empty[key] for key in empty if key in echo}}

@@ -105,6 +105,23 @@ def encode(event: Any) -> bytes:
         raise InvalidEvent(f"{kind}: cannot be written as JSON.") from error
 
 
+def decode(data: bytes) -> Any:
+    """Return the JSON value in what `encode` or somebody else wrote; raises ValueError.
+
+    Half a surrogate pair, which JavaScript escapes like `encode` does, is read as it is.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        # Only an escape can be what orjson refuses and other parsers take.
+        if b"\\u" not in data:
+            raise
+    try:
+        return json.loads(data.decode())
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def _plain(value: Any) -> Any:
     """Copy a value with what orjson writes by itself and ``json`` would refuse written out."""
     if isinstance(value, float):

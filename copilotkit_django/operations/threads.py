@@ -134,7 +134,7 @@ def _store(call: Call) -> ThreadStore:
 
 async def _events(call: Call, thread_id: str) -> list[dict[str, Any]]:
     reader = await _store(call).events(call.thread(thread_id))
-    return [orjson.loads(event) async for batch in reader for event in batch]
+    return [decode(event) async for batch in reader for event in batch]
 
 
 def _fields(body: bytes) -> dict[str, Any]:
@@ -153,9 +153,10 @@ def _fields(body: bytes) -> dict[str, Any]:
 
 def _limit(text: str | None) -> int | None:
     """How many threads a page holds; ``None``: all of them."""
-    if text is None or not text.isascii() or not text.isdigit() or int(text) < 1:
+    if text is None or not text.isascii() or not text.isdigit():
         return None
-    return min(int(text), MAX_PAGE)
+    # Python refuses to read integers of thousands of digits.
+    return min(int(text[-9:] if text.startswith("0") else text[:9]), MAX_PAGE) or None
 
 
 def _cursor(record: ThreadRecord) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import abc
-import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from copilotkit_django.agents.base import Agent, RunInput
+from copilotkit_django.keys import thread_key
 from copilotkit_django.runners.log import Batch
 from copilotkit_django.runners.threads import ThreadStore
 
@@ -26,13 +26,7 @@ class ThreadRef:
 
     @property
     def key(self) -> str:
-        digest = hashlib.blake2b(digest_size=20)
-        # An envelope may name ids that UTF-8 cannot hold; no thread has one.
-        scope = self.scope.encode(errors="surrogatepass")
-        thread_id = self.thread_id.encode(errors="surrogatepass")
-        # The length keeps ("a", "bc") and ("ab", "c") apart.
-        digest.update(f"{len(scope)}:".encode() + scope + thread_id)
-        return digest.hexdigest()
+        return thread_key(self.scope, self.thread_id)
 
 
 @dataclass(slots=True)

@@ -32,6 +32,13 @@ class RunLog:
         if self._waiting:
             self._wake()
 
+    def flush(self) -> None:
+        """What was appended last should be kept safe at once, where anything is kept."""
+
+    async def ready(self) -> None:
+        """Wait until the log takes more events; always gives the loop a turn."""
+        await asyncio.sleep(0)
+
     def close(self) -> None:
         """No more events: readers end once they have read everything."""
         self.closed = True

@@ -9,14 +9,11 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-import orjson
-
-from copilotkit_django.events.downlevel import downlevel
 from copilotkit_django.events.wire import encode
 from copilotkit_django.exceptions import ThreadBusy
 from copilotkit_django.runners.base import AgentRunner, RunRequest, ThreadRef
+from copilotkit_django.runners.history import lowered, message_ids
 from copilotkit_django.runners.log import MAX_BATCH, Batch
 from copilotkit_django.runners.task import RunTask
 from copilotkit_django.runners.threads import ThreadQuery, ThreadRecord, ThreadStore
@@ -143,7 +140,7 @@ class InMemoryRunner(AgentRunner):
                 del self._threads[thread.ref.key]
             return
         compacted = task.pipeline.compacted()
-        thread.seen.update(_message_ids(compacted))
+        thread.seen.update(message_ids(compacted))
         events = [encode(event) for event in compacted]
         now = time.time()
         run = _StoredRun(
@@ -287,34 +284,15 @@ async def _replay(
     if live is not None:
         as_is = modern or live.request.input.protocol_version is None
         async for batch in live.log.read(idle=idle):
-            yield batch if as_is else _lowered(batch)
+            yield batch if as_is else lowered(batch)
 
 
 def _batches(runs: Iterable[_StoredRun], *, modern: bool) -> Iterator[Batch]:
     batch: Batch = []
     for run in runs:
-        batch.extend(run.events if modern or not run.modern else _lowered(run.events))
+        batch.extend(run.events if modern or not run.modern else lowered(run.events))
         if len(batch) >= MAX_BATCH:
             yield batch
             batch = []
     if batch:
         yield batch
-
-
-def _lowered(batch: Batch) -> Batch:
-    """Events a client with protocol 1.0 was sent, for one that did not declare it."""
-    return [
-        encode(lowered)
-        for event in batch
-        if (lowered := downlevel(orjson.loads(event))) is not None
-    ]
-
-
-def _message_ids(events: Iterable[dict[str, Any]]) -> Iterator[str]:
-    for event in events:
-        message_id = event.get("messageId")
-        if isinstance(message_id, str):
-            yield message_id
-        if event["type"] == "RUN_STARTED" and isinstance(event.get("input"), dict):
-            for message in event["input"]["messages"]:
-                yield message["id"]

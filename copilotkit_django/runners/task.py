@@ -6,8 +6,8 @@ import asyncio
 import contextvars
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from copilotkit_django.agents.base import RunContext, RunInput
 from copilotkit_django.events.order import OrderError
@@ -20,19 +20,24 @@ from copilotkit_django.workers import worker_thread
 
 logger = logging.getLogger("copilotkit.run")
 
+T = TypeVar("T")
+
 #: An agent that never waits gives the loop a turn after so many events.
 EVENTS_PER_TURN = 64
 
+#: What a run that was ended from outside says of itself.
+INTERRUPTED = "The run was interrupted."
+
 #: The loop holds tasks only weakly; a run nobody reads must not be collected.
-_tasks: set[asyncio.Task[None]] = set()
+_tasks: set[asyncio.Task[Any]] = set()
 
 
-def spawn(coroutine: Any) -> asyncio.Task[None]:
+def spawn(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """Start work that outlives the request.
 
     The fresh context keeps the request's thread, and with it a database connection, out of it.
     """
-    task: asyncio.Task[None] = asyncio.create_task(coroutine, context=contextvars.Context())
+    task = asyncio.create_task(coroutine, context=contextvars.Context())
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     return task
@@ -54,19 +59,25 @@ class RunTask:
         seen: Callable[[str], bool] = lambda message_id: False,
         on_end: Callable[[RunTask], Awaitable[None]] | None = None,
         echo: bool = True,
+        log: RunLog | None = None,
     ) -> None:
         self.request = request
-        self.log = RunLog()
+        self.log = RunLog() if log is None else log
         #: The run is finalised: nothing the agent still does counts.
         self.over = False
         #: The agent failed before it had anything to say.
         self.failed_silently = False
+        #: What went wrong, as the client is told; ``None`` if nothing did.
+        self.error: str | None = None
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
+        #: What the error of a cancelled run says.
+        self._verdict = (INTERRUPTED, "INCOMPLETE_STREAM")
         run_input = request.input
         self.pipeline = Pipeline(
             self.log.append,
+            settle=self.log.flush,
             thread_id=run_input.thread_id,
             run_id=run_input.run_id,
             echo=_echo(run_input.to_wire(), seen) if echo else None,
@@ -114,11 +125,22 @@ class RunTask:
         self._task.cancel()
         self._loop.call_later(self.request.policy.stop_grace, self._abandon)
 
-    def cancel(self) -> None:
-        """End the run as interrupted, not as stopped: nobody waits for it, or the process ends."""
+    def cancel(self, message: str = INTERRUPTED, code: str = "INCOMPLETE_STREAM") -> None:
+        """End the run with an error, not as stopped: nobody waits for it, or it cannot go on.
+
+        ``message`` and ``code`` are those of its ``RUN_ERROR``. Belongs to the loop of the run.
+        """
         # A run that is over may be busy storing itself.
-        if self._task is not None and not self.over:
-            self._task.cancel()
+        if self._task is None or self.over:
+            return
+        self._verdict = (message, code)
+        self._task.cancel()
+        self._loop.call_later(self.request.policy.stop_grace, self._abandon)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop the run lives on."""
+        return self._loop
 
     async def wait(self, timeout: float) -> bool:
         """Wait until the run is over; false if that takes longer than ``timeout`` seconds."""
@@ -134,7 +156,7 @@ class RunTask:
                 await self._drive()
         except asyncio.CancelledError:
             if not self.stopping:
-                message = "The run was interrupted."
+                message = self._verdict[0]
         except (InvalidEvent, OrderError) as error:
             message = str(error)
             logger.warning("Agent %r broke the protocol: %s", self.request.agent_id, error)
@@ -163,7 +185,7 @@ class RunTask:
 
     async def _turn(self) -> None:
         try:
-            await asyncio.sleep(0)
+            await self.log.ready()
         except asyncio.CancelledError:
             # A stop is meant for the agent, not for this pause: it may want to say a last word.
             # It is delivered again where the agent waits next. Nobody would hear the last word of
@@ -176,7 +198,7 @@ class RunTask:
     def _driven(self, task: asyncio.Task[None]) -> None:
         # A task cancelled before its first step never enters its own handlers.
         if not self.over and not self._loop.is_closed():
-            spawn(self._end(None if self.stopping else "The run was interrupted."))
+            spawn(self._end(None if self.stopping else self._verdict[0]))
 
     def _abandon(self) -> None:
         if self.over or self._task is None:
@@ -187,15 +209,16 @@ class RunTask:
             self.request.policy.stop_grace,
         )
         self._task.cancel()
-        spawn(self._end(None))
+        spawn(self._end(None if self.stopping else self._verdict[0]))
 
     async def _end(self, message: str | None) -> None:
         if self.over:
             return
         self.over = True
+        self.error = message
         self.failed_silently = message is not None and self.pipeline.count == 0
         try:
-            self.pipeline.finish(stopped=self.stopping, message=message)
+            self.pipeline.finish(stopped=self.stopping, message=message, code=self._verdict[1])
             if self._on_end is not None:
                 await self._on_end(self)
         except Exception as error:

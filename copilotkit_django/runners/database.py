@@ -1,0 +1,480 @@
+"""The persistent runner: threads and runs in the database, for any number of processes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError, connections, router
+
+from copilotkit_django.exceptions import StoreDown, ThreadBusy
+from copilotkit_django.models import Run
+from copilotkit_django.runners.base import AgentRunner, RunRequest, ThreadRef
+from copilotkit_django.runners.database_threads import DatabaseThreads
+from copilotkit_django.runners.followers import Followers
+from copilotkit_django.runners.hints import Hints
+from copilotkit_django.runners.history import lowered, message_ids, stored_input
+from copilotkit_django.runners.live import DurableLog
+from copilotkit_django.runners.log import Batch
+from copilotkit_django.runners.recovery import reap
+from copilotkit_django.runners.store import (
+    Again,
+    Busy,
+    Claim,
+    Claimed,
+    Expired,
+    Finish,
+    Release,
+    Status,
+    Store,
+    lines,
+)
+from copilotkit_django.runners.task import RunTask, spawn
+from copilotkit_django.runners.writer import GroupWriter, StoreUnavailable
+
+logger = logging.getLogger("copilotkit.run")
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+#: A claim waits so long for the store; then the caller is told to come back.
+CLAIM_SECONDS = 4.0
+
+#: How long after its end a run is still given to whoever sends the same request again.
+RESEND_SECONDS = 60.0
+
+#: Live runs are looked after (stop flags, lost leases, outages) so often.
+WATCH_SECONDS = 0.25
+
+#: Dead runs are looked for, and old raw events dropped, so often.
+SWEEP_SECONDS = 15.0
+
+#: Runs of a thread's history read at a time.
+PAGE = 250
+
+#: Drain waits so long for agents to take note of the end.
+DRAIN_SECONDS = 3.0
+
+#: Threads that read; each keeps one database connection.
+READERS = 2
+
+STORE_MESSAGE = "The conversation cannot be stored at the moment."
+
+
+class DatabaseRunner(AgentRunner):
+    """Keeps threads and runs in the database; any process of the site can go on with them.
+
+    A run is owned by the process that accepted it, under a lease of ``lease_seconds``; if the
+    process dies, whoever meets the thread after that ends the run for it. What agents yield is
+    written in groups, some 20 ms behind the stream; the messages of the user are stored before the
+    agent starts, tool results at once, and the end of a run before anybody is told of it.
+    Processes that follow runs of others read the database, woken by hints over the channel layer
+    if there is one and by polling otherwise.
+
+    ``resume_seconds``: how long the raw events of an ended run are kept. ``outage_seconds``: a run
+    whose events cannot be stored for so long is ended. One thread writes and two read, each with
+    a connection of its own; open streams hold none.
+    """
+
+    def __init__(
+        self,
+        *,
+        lease_seconds: float = 15.0,
+        resume_seconds: float = 600.0,
+        outage_seconds: float = 10.0,
+        using: str | None = None,
+    ) -> None:
+        self.lease_seconds = lease_seconds
+        self.resume_seconds = resume_seconds
+        self.outage_seconds = outage_seconds
+        self.store = Store(using or router.db_for_write(Run))
+        self.holder = secrets.token_hex(16)
+        self.threads = DatabaseThreads(self)
+        self.writer = GroupWriter(
+            self.store,
+            period=lease_seconds / 3,
+            every=self._renew,
+            on_written=self._announce,
+        )
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="copilotkit-reader")
+        #: The runs this process owns, by thread key.
+        self._live: dict[str, RunTask] = {}
+        #: Threads whose leases shall run out: their runs were given up.
+        self._given_up: set[int] = set()
+        self.hints = Hints(on_data=self._on_data, on_stop=self._on_stop)
+        self._followers = Followers(self)
+        self._chores: asyncio.Task[None] | None = None
+
+    # -- the contract ---------------------------------------------------------------------------
+
+    async def run(self, request: RunRequest) -> AsyncIterator[Batch]:
+        self._look_after()
+        # Shielded: a claim whose caller has left in the middle would hold the thread for nobody.
+        return await asyncio.shield(spawn(self._start(request)))
+
+    async def _start(self, request: RunRequest) -> AsyncIterator[Batch]:
+        key = request.thread.key
+        for _ in range(3):
+            token = secrets.token_hex(16)
+            claim = self._claim(request, key, token)
+            try:
+                answer = await self.writer.do(claim, timeout=CLAIM_SECONDS)
+            except StoreUnavailable:
+                raise StoreDown from None
+            if isinstance(answer, Claimed):
+                return self._own(request, key, answer)
+            if isinstance(answer, Again):
+                return await self._again(key, answer, request)
+            if isinstance(answer, Busy):
+                raise ThreadBusy
+            if isinstance(answer, Expired):
+                await self.reap(key)
+        raise StoreDown
+
+    def _claim(self, request: RunRequest, key: str, token: str) -> Claim:
+        run_input = request.input
+        user = request.user
+        owns = isinstance(user, get_user_model()) and request.thread.scope == f"user:{user.pk}"
+        return Claim(
+            ref=request.thread,
+            key=key,
+            user=user if owns else None,
+            agent_id=request.agent_id,
+            run_id=run_input.run_id,
+            digest=request.digest.hex(),
+            token=token,
+            holder=self.holder,
+            lease_ms=int(self.lease_seconds * 1000),
+            modern=run_input.protocol_version is not None,
+            supersede=request.policy.supersede,
+            message_ids=[message["id"] for message in run_input.messages],
+            stored_input=lambda seen: stored_input(run_input, seen),
+            resend_seconds=RESEND_SECONDS if request.digest else 0,
+        )
+
+    def _own(self, request: RunRequest, key: str, claimed: Claimed) -> AsyncIterator[Batch]:
+        before = self._live.get(key)
+        log = DurableLog(
+            self.writer,
+            key=key,
+            thread=claimed.thread,
+            run=claimed.run,
+            position=claimed.position,
+            on_lost=self._on_lost,
+        )
+        task = RunTask(request, seen=claimed.seen.__contains__, on_end=self._ended, log=log)
+        self._live[key] = task
+        self._given_up.discard(claimed.thread)
+        if before is not None:
+            # Superseded: the thread is no longer its own.
+            _log_of(before).abandon()
+            before.stop()
+        task.start()
+        return log.read(idle=request.policy.idle)
+
+    async def _again(self, key: str, answer: Again, request: RunRequest) -> AsyncIterator[Batch]:
+        local = self._local(key, answer.position)
+        if local is not None:
+            return local.log.read(idle=request.policy.idle)
+        modern = request.input.protocol_version is not None
+        return self._read_run(answer.run, modern=modern, idle=request.policy.idle)
+
+    async def _ended(self, task: RunTask) -> None:
+        log = _log_of(task)
+        try:
+            if log.abandoned:
+                return
+            if task.failed_silently:
+                await self.writer.do(
+                    Release(log.key, log.run, log.position), timeout=self.outage_seconds
+                )
+                return
+            compacted = task.pipeline.compacted()
+            tail = log.tail(task.pipeline.held)
+            finish = Finish(
+                key=log.key,
+                run=log.run,
+                position=log.position,
+                agent_id=task.request.agent_id,
+                status=_status(task),
+                error=task.error or "",
+                usage=task.pipeline.usage or None,
+                event_count=len(log.events) + (task.pipeline.held is not None),
+                compacted=lines(compacted),
+                message_ids=list(message_ids(compacted)),
+                tail=tail,
+            )
+            await self.writer.do(finish, timeout=self.outage_seconds)
+        except (StoreUnavailable, DatabaseError) as error:
+            logger.error("The end of a run could not be stored: %s", error)
+            self._give_up(log)
+            task.pipeline.held = lines([_store_error()])
+        finally:
+            if self._live.get(log.key) is task:
+                del self._live[log.key]
+            self.hints.data([log.run])
+
+    async def connect(
+        self, thread: ThreadRef, *, idle: float | None = None, modern: bool = False
+    ) -> AsyncIterator[Batch]:
+        self._look_after()
+        key = thread.key
+        head = await self.read(self.store.head, key)
+        if head is not None and head.is_expired:
+            await self.reap(key)
+        if head is None:
+            return _nothing()
+        return self._history(key, head.pk, head.fence, modern=modern, idle=idle)
+
+    async def _history(
+        self, key: str, thread: int, upto: int, *, modern: bool, idle: float | None
+    ) -> AsyncIterator[Batch]:
+        """The runs of a thread up to a position, the last one to its end if it is live."""
+        after = 0
+        # Looked up before the rows are read: a run that ends in between is in one or the other.
+        local = self._local(key, upto)
+        while True:
+            page = await self.read(self.store.runs, thread, after=after, upto=upto, limit=PAGE)
+            batch: Batch = []
+            for run in page:
+                after = run.position
+                if run.compacted is not None:
+                    events = run.compacted.split(b"\n") if run.compacted else []
+                    batch += lowered(events) if run.modern and not modern else events
+                    continue
+                if batch:
+                    yield batch
+                    batch = []
+                if local is not None and run.position == upto:
+                    reader = local.log.read(idle=idle)
+                else:
+                    reader = self._followers.follow(run.pk, idle=idle)
+                async for live in reader:
+                    yield lowered(live) if run.modern and not modern else live
+            if batch:
+                yield batch
+                await asyncio.sleep(0)
+            if len(page) < PAGE:
+                return
+
+    async def _read_run(self, pk: int, *, modern: bool, idle: float | None) -> AsyncIterator[Batch]:
+        """One run to its end, compacted if it has ended."""
+        run = await self.read(self.store.run, pk)
+        if run is None:
+            return
+        if run.compacted is not None:
+            events = run.compacted.split(b"\n") if run.compacted else []
+            yield lowered(events) if run.modern and not modern else events
+            return
+        async for batch in self._followers.follow(pk, idle=idle):
+            yield lowered(batch) if run.modern and not modern else batch
+
+    async def stop(self, thread: ThreadRef, run_id: str | None = None) -> bool:
+        local = self._live.get(thread.key)
+        if local is not None:
+            if run_id is not None and local.request.input.run_id != run_id:
+                return False
+            return local.stop()
+        key = thread.key
+        holder = await self.write(self.store.request_stop, key, run_id)
+        if holder is None:
+            return False
+        self.hints.stop(holder, key)
+        return True
+
+    async def is_running(self, thread: ThreadRef) -> bool:
+        key = thread.key
+        if key in self._live:
+            return True
+        holder = await self.read(self.store.holder, key)
+        return holder is not None
+
+    async def drain(self) -> None:
+        live = list(self._live.values())
+        for task in live:
+            task.loop.call_soon_threadsafe(task.cancel)
+        if live:
+            await asyncio.gather(*(task.wait(DRAIN_SECONDS) for task in live))
+        if self._chores is not None:
+            self._chores.cancel()
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Write what waits, end the threads and close their connections."""
+        self.writer.close()
+        alias = self.store.alias
+        for _ in range(READERS):
+            self._readers.submit(connections[alias].close)
+        self._readers.shutdown(wait=True)
+
+    # -- for its parts --------------------------------------------------------------------------
+
+    async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that reads on one of the reader threads.
+
+        A connection that turns out to be dead is replaced once. Raises `StoreDown`.
+        """
+        loop = asyncio.get_running_loop()
+        reading = functools.partial(function, *args, **kwargs)
+        return await loop.run_in_executor(self._readers, self._reading, reading)
+
+    def _reading(self, function: Callable[[], T]) -> T:
+        connection = self.store.connection
+        try:
+            try:
+                return function()
+            except DatabaseError:
+                connection.close()
+                return function()
+        except DatabaseError as error:
+            connection.close()
+            raise StoreDown from error
+        finally:
+            # Nobody else empties it outside of requests.
+            connection.queries_log.clear()
+
+    async def write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that writes on the writer's thread. Raises `StoreDown`."""
+        writing = functools.partial(function, *args, **kwargs)
+        try:
+            result: T = await self.writer.call(writing, timeout=CLAIM_SECONDS)
+        except (StoreUnavailable, DatabaseError):
+            raise StoreDown from None
+        return result
+
+    async def reap(self, key: str) -> bool:
+        """End the run of a thread whose owner is gone; false if there was none."""
+        run = await self.write(reap, self.store, key)
+        if run is not None:
+            logger.warning("Ended a run whose process is gone.")
+            self.hints.data([run])
+        return run is not None
+
+    async def reap_all(self) -> int:
+        """End all runs whose owners are gone; returns how many there were."""
+        keys = await self.read(self.store.expired, 1000)
+        return sum([await self.reap(key) for key in keys])
+
+    def forget(self, key: str) -> None:
+        """Stop a run of ours whose thread is being deleted; nothing of it is written any more."""
+        task = self._live.pop(key, None)
+        if task is not None:
+            self._give_up(_log_of(task))
+            task.stop()
+
+    def _local(self, key: str, position: int) -> RunTask | None:
+        """The run at that position if it is one of ours, on this very loop."""
+        task = self._live.get(key)
+        if task is None or task.loop is not asyncio.get_running_loop():
+            return None
+        return task if _log_of(task).position == position else None
+
+    # -- looking after live runs ----------------------------------------------------------------
+
+    def _look_after(self) -> None:
+        """Start the chores on this loop, if they are not under way."""
+        if self._chores is None or self._chores.done():
+            self._chores = spawn(self._do_chores())
+            self.hints.listen()
+
+    async def _do_chores(self) -> None:
+        loop = asyncio.get_running_loop()
+        next_sweep = loop.time()
+        while True:
+            try:
+                if loop.time() >= next_sweep:
+                    next_sweep = loop.time() + min(SWEEP_SECONDS, self.lease_seconds)
+                    await self._sweep()
+                if self._live:
+                    await self._watch()
+            except StoreDown:
+                pass
+            except Exception:
+                logger.exception("Looking after the live runs failed; it is tried again.")
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def _watch(self) -> None:
+        for task in list(self._live.values()):
+            log = _log_of(task)
+            if not log.abandoned and log.behind_for() > self.outage_seconds:
+                logger.error("A run is ended: its events could not be stored.")
+                self._give_up(log)
+                task.cancel(STORE_MESSAGE, "STORE_UNAVAILABLE")
+        tasks = {_log_of(task).thread: task for task in self._live.values()}
+        if not tasks:
+            return
+        found = await self.read(self.store.watch, list(tasks))
+        for thread in tasks.keys() - {row[0] for row in found}:
+            self._on_lost(_log_of(tasks[thread]), None)
+        for thread, fence, stop_position in found:
+            task = tasks[thread]
+            log = _log_of(task)
+            if fence != log.position:
+                self._on_lost(log, None)
+            elif stop_position == log.position:
+                task.stop()
+
+    async def _sweep(self) -> None:
+        await self.reap_all()
+        await self.write(self.store.drop_segments, self.resume_seconds)
+
+    def _renew(self) -> None:
+        """Renew our leases. Called on the writer's thread."""
+        if self._live:
+            self.store.renew(self.holder, int(self.lease_seconds * 1000), list(self._given_up))
+
+    def _announce(self, runs: list[int]) -> None:
+        """Tell other processes of new events. Called on the writer's thread."""
+        self.hints.data_from_thread(runs)
+
+    def _give_up(self, log: DurableLog) -> None:
+        log.abandon()
+        self._given_up.add(log.thread)
+
+    def _on_lost(self, log: DurableLog, error: Exception | None) -> None:
+        """A run of ours is not ours any more, or the database refuses what it yields."""
+        task = self._live.get(log.key)
+        if task is None or task.log is not log or log.abandoned:
+            return
+        self._give_up(log)
+        del self._live[log.key]
+        if error is None:
+            task.cancel("Another run has taken over this conversation.", "THREAD_TAKEN")
+        else:
+            task.cancel(STORE_MESSAGE, "STORE_UNAVAILABLE")
+
+    def _on_data(self, runs: list[int]) -> None:
+        self._followers.wake(runs)
+
+    def _on_stop(self, holder: str, key: str) -> None:
+        task = self._live.get(key)
+        if holder == self.holder and task is not None:
+            task.stop()
+
+
+def _log_of(task: RunTask) -> DurableLog:
+    log = task.log
+    assert isinstance(log, DurableLog)  # noqa: S101 - made by _own
+    return log
+
+
+def _status(task: RunTask) -> Status:
+    if task.pipeline.ended_with == "RUN_ERROR":
+        return Status.FAILED
+    return Status.STOPPED if task.stopping else Status.FINISHED
+
+
+def _store_error() -> dict[str, Any]:
+    return {"type": "RUN_ERROR", "message": STORE_MESSAGE, "code": "STORE_UNAVAILABLE"}
+
+
+async def _nothing() -> AsyncIterator[Batch]:
+    nothing: list[Batch] = []
+    for batch in nothing:
+        yield batch

@@ -1,0 +1,123 @@
+"""Hints between processes over the channel layer: new data, stop. Any of them may be lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from copilotkit_django.runners.task import spawn
+
+logger = logging.getLogger("copilotkit.hints")
+
+GROUP = "copilotkit.hints"
+
+#: A layer that takes longer is not waited for: whoever needs the news finds it by polling.
+SEND_SECONDS = 1.0
+
+#: Groups expire; membership is renewed so often.
+REJOIN_SECONDS = 3600.0
+
+#: The pause before listening again after the layer has failed.
+RETRY_SECONDS = 1.0
+
+
+class Hints:
+    """Tells other processes where to look, and is told.
+
+    The database is the truth; a hint only makes somebody look sooner. Sending is never waited for.
+    Without a channel layer that reaches other processes, nothing is sent at all.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_data: Callable[[list[int]], None],
+        on_stop: Callable[[str, str], None],
+    ) -> None:
+        self._on_data = on_data
+        self._on_stop = on_stop
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._runs: set[int] = set()
+        self._stops: set[tuple[str, str]] = set()
+
+    def listen(self) -> None:
+        """Begin to listen on this loop."""
+        if _layer() is None:
+            return
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop or self._listening is None or self._listening.done():
+            self._loop = loop
+            self._listening = spawn(self._listen())
+
+    def data(self, runs: list[int]) -> None:
+        """There are new events of these runs, or their end."""
+        if self._loop is not None and self._loop is asyncio.get_running_loop():
+            self._runs.update(runs)
+            self._send()
+
+    def data_from_thread(self, runs: list[int]) -> None:
+        """The same from any thread."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self.data, runs)
+
+    def stop(self, holder: str, key: str) -> None:
+        """The run on this thread, owned by that process, shall stop."""
+        if self._loop is not None and self._loop is asyncio.get_running_loop():
+            self._stops.add((holder, key))
+            self._send()
+
+    def _send(self) -> None:
+        # What comes while a message is under way goes into the next one.
+        if self._sending is None or self._sending.done():
+            self._sending = spawn(self._send_all())
+
+    async def _send_all(self) -> None:
+        while self._runs or self._stops:
+            runs, self._runs = self._runs, set()
+            stops, self._stops = self._stops, set()
+            message = {
+                "type": "copilotkit.hint",
+                "runs": list(runs),
+                "stops": [list(stop) for stop in stops],
+            }
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await _layer().group_send(GROUP, message)
+            except Exception as error:
+                logger.warning("The channel layer did not take a hint: %r", error)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                layer = _layer()
+                channel = await layer.new_channel()
+                await layer.group_add(GROUP, channel)
+                await self._receive(layer, channel)
+            except Exception as error:
+                logger.warning("The channel layer failed; listening again soon: %r", error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _receive(self, layer: Any, channel: str) -> None:
+        loop = asyncio.get_running_loop()
+        rejoin = loop.time() + REJOIN_SECONDS
+        while loop.time() < rejoin:
+            message = await layer.receive(channel)
+            self._on_data(message["runs"])
+            for holder, key in message["stops"]:
+                self._on_stop(holder, key)
+
+
+def _layer() -> Any:
+    """The project's channel layer, if it reaches other processes."""
+    from channels.layers import (  # type: ignore[import-untyped]
+        InMemoryChannelLayer,
+        get_channel_layer,
+    )
+
+    layer = get_channel_layer()
+    return None if layer is None or isinstance(layer, InMemoryChannelLayer) else layer
