@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.clients import packages
+
 #: How many tests were skipped, or failed, for want of each service.
 missed: Counter[str] = Counter()
 
@@ -60,6 +62,11 @@ SERVICES = {
         "Node.js",
         _program("NODE", "node"),
         "install Node.js 20 or later with npm, or NODE=/path/to/it",
+    ),
+    "official-clients": Service(
+        "The official clients",
+        packages.installed,
+        "let npm reach a registry: npm ci --prefix tests/clients",
     ),
     "postgres": Service(
         "PostgreSQL",

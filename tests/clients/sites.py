@@ -1,0 +1,45 @@
+"""The endpoints the scenarios talk to. Who calls is whoever the header X-User names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import path
+
+from copilotkit_django.identity import Identity
+from copilotkit_django.runtime import Runtime
+from tests.conformance import cors
+from tests.conformance.ports import Site
+from tests.conformance.speech import FakeTranscription
+
+from .agent import AGENTS
+
+BASE = "api/copilotkit"
+
+
+def named_user(request: HttpRequest) -> Identity | None:
+    name = request.headers.get("x-user")
+    return Identity(f"test:{name}") if name else None
+
+
+def nobody(request: HttpRequest) -> None:
+    return None
+
+
+#: The options of each endpoint's Runtime that are not the usual ones.
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "usual": {},
+    "superseding": {"concurrent_runs": "supersede"},
+    "locked": {"authentication": nobody},
+    "hearing": {"transcription_service": FakeTranscription()},
+}
+
+
+def sites() -> dict[str, Site]:
+    usual = {"agents": AGENTS, "authentication": named_user, "expose_error_text": False}
+    return {
+        name: Site(path(BASE, Runtime(**{**usual, **own}).urls), cors.OFF)
+        for name, own in OPTIONS.items()
+    }
