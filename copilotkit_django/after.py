@@ -10,11 +10,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from copilotkit_django.events.snapshot import response_messages
+from copilotkit_django.events.wire import decode
 from copilotkit_django.hooks import call, copilotkit
 from copilotkit_django.responses import EventStreamResponse, frame
 from copilotkit_django.routes import Route

@@ -9,10 +9,9 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Self
 
 import httpx
-import orjson
 
 from copilotkit_django.agents.base import Agent, Event, RunContext
-from copilotkit_django.events.wire import encode
+from copilotkit_django.events.wire import decode, encode
 
 #: Connecting may take so long; once connected, an agent may be silent for as long as it likes.
 CONNECT_SECONDS = 10.0

@@ -12,6 +12,7 @@ import orjson
 
 from copilotkit_django.events.inputs import InvalidInput, is_storable, parse_json
 from copilotkit_django.events.snapshot import messages, state
+from copilotkit_django.events.wire import decode
 from copilotkit_django.exceptions import BadRequest, NotFound, Unsupported
 from copilotkit_django.operations.call import Call
 from copilotkit_django.runners.threads import ThreadQuery, ThreadRecord, ThreadStore
@@ -156,7 +157,7 @@ def _limit(text: str | None) -> int | None:
     if text is None or not text.isascii() or not text.isdigit():
         return None
     # Python refuses to read integers of thousands of digits.
-    return min(int(text[-9:] if text.startswith("0") else text[:9]), MAX_PAGE) or None
+    return min(int(text[:100]), MAX_PAGE) or None
 
 
 def _cursor(record: ThreadRecord) -> str:
