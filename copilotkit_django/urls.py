@@ -16,7 +16,7 @@ from copilotkit_django.views import endpoint_view
 
 def patterns_for(find_runtime: Callable[[], Runtime]) -> list[URLPattern]:
     """The URL patterns of an endpoint: everything below the mount point is one view's."""
-    return [re_path(r"(?s)^(?P<path>.*)\Z", endpoint_view(find_runtime))]
+    return [re_path(r"^(?P<path>[\s\S]*)\Z", endpoint_view(find_runtime), name="endpoint")]
 
 
 app_name = "copilotkit"

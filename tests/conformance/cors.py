@@ -1,4 +1,4 @@
-"""django-cors-headers with other settings on each port, and as talkative as the reference.
+"""django-cors-headers with other settings on each port.
 
 It reads the project's settings whenever it needs one; here one process stands for many projects.
 """
@@ -10,10 +10,10 @@ from contextvars import ContextVar
 from typing import Any
 
 import corsheaders.conf
-from corsheaders.middleware import CorsMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.cache import patch_vary_headers
+
+from copilotkit_django.origins import CorsMiddleware
 
 CorsSettings = Mapping[str, Any]
 
@@ -60,36 +60,17 @@ def use(settings: CorsSettings) -> None:
 corsheaders.conf.settings = _CurrentSettings()
 
 
-class TalkativeCorsMiddleware(CorsMiddleware):
-    """Answers every OPTIONS request, and tells also strangers what and who is allowed.
+class FixedOriginCorsMiddleware(CorsMiddleware):
+    """Names the origin of a list of one in every answer, as the reference does.
 
     No browser can tell the difference: a stranger's page is still not let in.
     """
-
-    def check_preflight(self, request: HttpRequest) -> HttpResponseBase | None:
-        answer = super().check_preflight(request)
-        if answer is None and request._cors_enabled and request.method == "OPTIONS":
-            return HttpResponse(status=204)
-        return answer
 
     def add_response_headers(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
         super().add_response_headers(request, response)
-        conf = corsheaders.conf.conf
-        if not request._cors_enabled:
-            return response
-        if len(conf.CORS_ALLOWED_ORIGINS) == 1:
-            (origin,) = conf.CORS_ALLOWED_ORIGINS
-            response.headers.setdefault("Access-Control-Allow-Origin", origin)
-        if request.method == "OPTIONS":
-            patch_vary_headers(
-                response, ["Access-Control-Request-Headers", "Access-Control-Request-Method"]
-            )
-            headers = ", ".join(conf.CORS_ALLOW_HEADERS)
-            response.headers.setdefault("Access-Control-Allow-Headers", headers)
-            methods = ", ".join(conf.CORS_ALLOW_METHODS)
-            response.headers.setdefault("Access-Control-Allow-Methods", methods)
-            age = conf.CORS_PREFLIGHT_MAX_AGE
-            response.headers.setdefault("Access-Control-Max-Age", str(age))
+        origins = corsheaders.conf.conf.CORS_ALLOWED_ORIGINS
+        if request._cors_enabled and len(origins) == 1:
+            response.headers.setdefault("Access-Control-Allow-Origin", origins[0])
         return response

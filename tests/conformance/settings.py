@@ -8,7 +8,7 @@ USE_TZ = True
 INSTALLED_APPS = ["copilotkit_django", "corsheaders"]
 MIDDLEWARE = [
     "tests.conformance.ports.SiteMiddleware",
-    "tests.conformance.cors.TalkativeCorsMiddleware",
+    "tests.conformance.cors.FixedOriginCorsMiddleware",
 ]
 ROOT_URLCONF = "tests.conformance.ports"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
