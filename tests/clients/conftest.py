@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,14 +10,17 @@ import pytest
 from tests import services
 
 from . import packages
+from .server import Server
 
-START_SECONDS = 60
-STOP_SECONDS = 10
 #: Longer than drive.mjs gives a scenario.
 FAMILY_SECONDS = 60
 
 CLIENTS = ("core", "agui-0", "agui-1")
+#: Where threads are kept, and the server that serves them.
+SERVED = {"memory": "daphne", "database": "uvicorn"}
+
 Play = Callable[..., Any]
+Families = Callable[[str, str], dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -32,46 +33,34 @@ def node() -> str:
 
 
 @pytest.fixture(scope="session")
-def urls(node: str) -> Iterator[dict[str, str]]:
-    """A server process of this test run, and where its endpoints are."""
-    command = [sys.executable, "-m", "tests.clients.serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        # A server that never gets ready would leave the read below waiting.
-        watchdog = threading.Timer(START_SECONDS, server.kill)
-        watchdog.start()
-        try:
-            line = server.stdout.readline()
-            watchdog.cancel()
-            assert line, "The server ended before it was ready."
-            yield json.loads(line)["urls"]
-            server.terminate()
-            assert server.wait(STOP_SECONDS) == 0
-        finally:
-            watchdog.cancel()
-            server.kill()
-
-
-@pytest.fixture(scope="session")
-def families(node: str, urls: dict[str, str]) -> Callable[[str], dict[str, Any]]:
+def families(node: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Families]:
     """What came of all scenarios of a family, which are played together and once."""
-    played: dict[str, dict[str, Any]] = {}
+    servers: dict[str, Server] = {}
+    played: dict[tuple[str, str], dict[str, Any]] = {}
 
-    def family(name: str) -> dict[str, Any]:
-        if name not in played:
-            command = [node, "drive.mjs", name, json.dumps(urls)]
+    def start(kept: str) -> Server:
+        database = tmp_path_factory.mktemp("clients") / "threads.sqlite3"
+        return Server(SERVED[kept], str(database) if kept == "database" else None)
+
+    def family(kept: str, name: str) -> dict[str, Any]:
+        if kept not in servers:
+            servers[kept] = start(kept)
+        if (kept, name) not in played:
+            command = [node, "drive.mjs", name, json.dumps(servers[kept].urls)]
             result = subprocess.run(
                 command, cwd=packages.HERE, capture_output=True, text=True, timeout=FAMILY_SECONDS
             )
             assert result.returncode == 0, result.stderr
-            played[name] = json.loads(result.stdout)
-        return played[name]
+            played[kept, name] = json.loads(result.stdout)
+        return played[kept, name]
 
-    return family
+    yield family
+    exits = [server.stop() for server in servers.values()]
+    assert not any(exits)
 
 
-@pytest.fixture
-def play(families: Callable[[str], dict[str, Any]]) -> Play:
+@pytest.fixture(params=SERVED)
+def play(families: Families, request: pytest.FixtureRequest) -> Play:
     """What a client ended up with after `family/scenario`, without a word of complaint.
 
     `complaints=True` returns what it wrote to the console, too.
@@ -79,7 +68,7 @@ def play(families: Callable[[str], dict[str, Any]]) -> Play:
 
     def play(scenario: str, client: str, *, complaints: bool = False) -> Any:
         family, name = scenario.split("/")
-        outcome = families(family)[name][client]
+        outcome = families(request.param, family)[name][client]
         assert "failure" not in outcome, "\n".join([outcome["failure"], *outcome["complaints"]])
         if complaints:
             return outcome["seen"], outcome["complaints"]

@@ -1,8 +1,9 @@
 """Serve what the scenarios need, one port each, in one process.
 
-    python -m tests.clients.serve [--server daphne|uvicorn]
+    python -m tests.clients.serve [--server daphne|uvicorn] [--database FILE]
 
-Prints one JSON line `{"urls": {"usual": "http://...", ...}}` when ready and serves until SIGTERM.
+With a database threads are kept there, else in memory. Prints one JSON line `{"urls": {"usual":
+"http://...", ...}}` when ready and serves until SIGTERM.
 """
 
 from __future__ import annotations
@@ -19,19 +20,26 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--server", choices=SERVERS, default="daphne")
+    parser.add_argument("--database", metavar="FILE", help="an SQLite database, made if needed")
     options = parser.parse_args(arguments)
 
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.conformance.settings"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.clients.settings"
+    if options.database:
+        os.environ["CLIENTS_DATABASE"] = options.database
     import django
 
     django.setup()
     # What follows needs the app registry.
+    from django.core.management import call_command
+
     from copilotkit_django.asgi import get_asgi_application
     from tests.conformance.ports import Ports
 
     from .sites import BASE, sites
 
-    served = sites()
+    if options.database:
+        call_command("migrate", verbosity=0)
+    served = sites("database.DatabaseRunner" if options.database else "InMemoryRunner")
     sockets = {name: open_socket() for name in served}
     ports = {name: each.getsockname()[1] for name, each in sockets.items()}
     application = Ports(get_asgi_application(), {ports[name]: served[name] for name in served})

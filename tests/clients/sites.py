@@ -37,8 +37,13 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def sites() -> dict[str, Site]:
-    usual = {"agents": AGENTS, "authentication": named_user, "expose_error_text": False}
+def sites(runner: str) -> dict[str, Site]:
+    usual = {
+        "agents": AGENTS,
+        "authentication": named_user,
+        "expose_error_text": False,
+        "runner": f"copilotkit_django.runners.{runner}",
+    }
     return {
         name: Site(path(BASE, Runtime(**{**usual, **own}).urls), cors.OFF)
         for name, own in OPTIONS.items()
