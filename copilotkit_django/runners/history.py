@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
-import orjson
-
 from copilotkit_django.agents.base import RunInput
 from copilotkit_django.events.downlevel import downlevel
 from copilotkit_django.events.pipeline import without_payloads
-from copilotkit_django.events.wire import encode
+from copilotkit_django.events.wire import decode, encode
 from copilotkit_django.runners.log import Batch
 
 
@@ -28,7 +26,7 @@ def message_ids(events: Iterable[dict[str, Any]]) -> Iterator[str]:
 def lowered(batch: Batch) -> Batch:
     """Events a client with protocol 1.0 was sent, for one that did not declare it."""
     return [
-        encode(known) for event in batch if (known := downlevel(orjson.loads(event))) is not None
+        encode(known) for event in batch if (known := downlevel(decode(event))) is not None
     ]
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from django.db import transaction
 
 from copilotkit_django.events.compact import Compactor
 from copilotkit_django.events.finalize import finalize
 from copilotkit_django.events.order import OrderError, RunOrder
 from copilotkit_django.events.pipeline import as_stored
-from copilotkit_django.events.wire import encode
+from copilotkit_django.events.wire import decode, encode
 from copilotkit_django.runners.history import message_ids
 from copilotkit_django.runners.store import Append, Finish, Status, Store, lines
 
@@ -33,8 +32,8 @@ def reap(store: Store, key: str) -> int | None:
         raw = [
             event for _, _, _, data in store.segments([(dead.pk, 0)]) for event in data.split(b"\n")
         ]
-        events = [orjson.loads(event) for event in raw]
-        echo = orjson.loads(dead.input)
+        events = [decode(event) for event in raw]
+        echo = decode(dead.input)
         endings = _endings(events, echo)
         compacted = _compacted([*events, *endings])
         tail = [encode(event) for event in endings]
