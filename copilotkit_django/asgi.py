@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.urls import Resolver404, resolve
 
+from copilotkit_django.after import drain as drain_after
+from copilotkit_django.runtime import drain as drain_runs
 from copilotkit_django.views import LONG_LIVED_THREADS
 from copilotkit_django.workers import WorkerThreads
 
@@ -36,6 +39,9 @@ Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: Shutdown waits so long for after middleware that is under way.
+AFTER_SECONDS = 5.0
 
 #: A body earns another second for each so many bytes that have arrived.
 BYTES_PER_SECOND = 64 * 1024
@@ -69,11 +75,17 @@ class CopilotKitASGIHandler(ASGIHandler):
     def __init__(self) -> None:
         super().__init__()
         self._workers = WorkerThreads("copilotkit-http")
+        #: The server will tell when it stops.
+        self._drains = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            self._drains = True
             await lifespan(receive, send)
             return
+        if not self._drains:
+            self._drains = True
+            _drain_with_twisted()
         runtime = _runtime_for(scope) if scope["type"] == "http" else None
         if runtime is None:
             await super().__call__(scope, receive, send)
@@ -202,5 +214,27 @@ async def lifespan(receive: Receive, send: Send) -> None:
         if message["type"] == "lifespan.startup":
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
+            await drain_all()
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+async def drain_all() -> None:
+    """End live runs, free their threads, and let the after middleware finish."""
+    await drain_runs()
+    await drain_after(AFTER_SECONDS)
+
+
+def _drain_with_twisted() -> None:
+    """Under daphne, which knows no lifespan, have its reactor wait for the drain."""
+    if "daphne.server" not in sys.modules:
+        return
+    from twisted.internet import reactor
+    from twisted.internet.defer import Deferred
+
+    loop = asyncio.get_running_loop()
+
+    def stopping() -> Any:
+        return Deferred.fromFuture(asyncio.ensure_future(drain_all(), loop=loop))
+
+    reactor.addSystemEventTrigger("before", "shutdown", stopping)  # type: ignore[attr-defined,arg-type]

@@ -223,6 +223,22 @@ class Options:
         "refuse",
         _choice("refuse", "supersede"),
     )
+    lease_seconds: float = option(
+        "How long a process may hold a thread without renewing it (it does so every third of the "
+        "time): after a crash its threads are free again so much later.",
+        15,
+        _number(above=0),
+    )
+    resume_seconds: float = option(
+        "How long the raw events of an ended run are kept, for readers that were cut off.",
+        600,
+        _number(at_least=0),
+    )
+    store_outage_seconds: float = option(
+        "A run whose events cannot be stored for so long is ended.",
+        10,
+        _number(above=0),
+    )
     keepalive_seconds: float = option(
         "A comment is sent on a stream that was silent for so long; 0: never.",
         15,

@@ -9,7 +9,7 @@ from django.db import models
 from copilotkit_django.keys import digest_of
 
 if TYPE_CHECKING:
-    from copilotkit_django.models import Run, Thread
+    from copilotkit_django.models import Run, Thread  # noqa: F401 - named in the bases below
 
 
 class ThreadQuerySet(models.QuerySet["Thread"]):

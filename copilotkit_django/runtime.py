@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -40,7 +41,7 @@ class Runtime:
         self.endpoint = Endpoint(
             options=self.options,
             agents=AgentRegistry(self.options.agents),
-            runner=_runner(self.options.runner),
+            runner=_runner(self.options),
             policy=RunPolicy(
                 supersede=self.options.concurrent_runs == "supersede",
                 stop_grace=self.options.stop_grace_seconds,
@@ -50,6 +51,8 @@ class Runtime:
             transcription=_transcription(self.options.transcription_service),
             debug_feed=DebugFeed() if self.options.debug_events else None,
         )
+
+        _runtimes.add(self)
 
     @property
     def runner(self) -> AgentRunner:
@@ -64,11 +67,13 @@ class Runtime:
         return patterns_for(lambda: self), None, None
 
 
-def _runner(value: Any) -> AgentRunner:
-    runner = value() if inspect.isclass(value) else value
-    if not isinstance(runner, AgentRunner):
-        raise ImproperlyConfigured(f"{NAME}['RUNNER'] is {runner!r}, which is no AgentRunner.")
-    return runner
+def _runner(options: Options) -> AgentRunner:
+    value = options.runner
+    if inspect.isclass(value) and issubclass(value, AgentRunner):
+        return value.from_options(options)
+    if not isinstance(value, AgentRunner):
+        raise ImproperlyConfigured(f"{NAME}['RUNNER'] is {value!r}, which is no AgentRunner.")
+    return value
 
 
 def _transcription(value: Any) -> TranscriptionService | None:
@@ -78,6 +83,16 @@ def _transcription(value: Any) -> TranscriptionService | None:
             f"{NAME}['TRANSCRIPTION_SERVICE'] is {service!r}, which is no TranscriptionService."
         )
     return service
+
+
+#: Every runtime of this process that is in use.
+_runtimes: weakref.WeakSet[Runtime] = weakref.WeakSet()
+
+
+async def drain() -> None:
+    """The process is about to stop: end all live runs and free their threads."""
+    for runner in {id(runtime.runner): runtime.runner for runtime in _runtimes}.values():
+        await runner.drain()
 
 
 @functools.cache

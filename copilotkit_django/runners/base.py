@@ -5,12 +5,15 @@ from __future__ import annotations
 import abc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from copilotkit_django.agents.base import Agent, RunInput
 from copilotkit_django.keys import thread_key
 from copilotkit_django.runners.log import Batch
 from copilotkit_django.runners.threads import ThreadStore
+
+if TYPE_CHECKING:
+    from copilotkit_django.conf import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,11 @@ class AgentRunner(abc.ABC):
     (one JSON object as bytes, without framing). `copilotkit_django.runners.task.RunTask` runs an
     agent and fills a log, so that a runner only decides who may run and what is kept.
     """
+
+    @classmethod
+    def from_options(cls, options: Options) -> Self:
+        """The runner for an endpoint whose RUNNER names the class."""
+        return cls()
 
     @abc.abstractmethod
     async def run(self, request: RunRequest) -> AsyncIterator[Batch]:

@@ -8,11 +8,12 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connections, router
 
+from copilotkit_django.conf import Options
 from copilotkit_django.exceptions import StoreDown, ThreadBusy
 from copilotkit_django.models import Run
 from copilotkit_django.runners.base import AgentRunner, RunRequest, ThreadRef
@@ -110,6 +111,14 @@ class DatabaseRunner(AgentRunner):
         self.hints = Hints(on_data=self._on_data, on_stop=self._on_stop)
         self._followers = Followers(self)
         self._chores: asyncio.Task[None] | None = None
+
+    @classmethod
+    def from_options(cls, options: Options) -> Self:
+        return cls(
+            lease_seconds=options.lease_seconds,
+            resume_seconds=options.resume_seconds,
+            outage_seconds=options.store_outage_seconds,
+        )
 
     # -- the contract ---------------------------------------------------------------------------
 

@@ -1,10 +1,12 @@
 """Serve the scripted agent for a load test, behind Django's stock middleware.
 
     python -m tests.bench.serve [--server uvicorn|daphne] [--handler ours|django] [--port N]
-                                [--runner memory] [--workers K]
+                                [--workers K] [--runner memory|database]
+                                [--database URL] [--redis URL] [--lease SECONDS]
 
 Prints one JSON line `{"port": N, "pid": P}` when ready and stops on SIGTERM. The handler is
-`copilotkit_django.asgi` or the one that comes with Django. Several workers are processes that
+`copilotkit_django.asgi` or the one that comes with Django. A database is migrated first; several
+servers may share one. Several workers are processes that
 share the port; a memory runner is not shared among them.
 """
 
@@ -20,6 +22,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import django
+
+from tests.databases import add_arguments, migrate
 from tests.serving import HOST, SERVERS, open_socket, serve
 
 HANDLERS = ("ours", "django")
@@ -29,7 +34,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runner", default="memory")
+    add_arguments(parser)
     parser.add_argument("--server", choices=SERVERS, default="uvicorn")
     parser.add_argument("--handler", choices=HANDLERS, default="ours")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
@@ -38,10 +43,18 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def application(handler: str, runner: str) -> Any:
+def application(options: argparse.Namespace) -> Any:
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.bench.settings"
-    os.environ["BENCH_RUNNER"] = runner
-    if handler == "ours":
+    os.environ["BENCH_RUNNER"] = options.runner
+    os.environ["BENCH_LEASE"] = str(options.lease)
+    if options.database:
+        os.environ["BENCH_DATABASE"] = options.database
+    if options.redis:
+        os.environ["BENCH_REDIS"] = options.redis
+    if options.runner == "database":
+        django.setup()
+        migrate()
+    if options.handler == "ours":
         from copilotkit_django.asgi import get_asgi_application
     else:
         from django.core.asgi import get_asgi_application
@@ -55,7 +68,7 @@ def announce(port: int) -> Callable[[], None]:
 def serve_alone(options: argparse.Namespace) -> None:
     listener = open_socket(options.port, shared=options.shared)
     ready = announce(listener.getsockname()[1])
-    served = application(options.handler, options.runner)
+    served = application(options)
     serve(served, [listener], server=options.server, ready=ready)
 
 
@@ -67,8 +80,9 @@ def serve_together(options: argparse.Namespace) -> None:
     reserved.bind((HOST, options.port))
     port = reserved.getsockname()[1]
     command = [sys.executable, "-m", "tests.bench.serve", "--port", str(port), "--shared"]
-    for name in ("runner", "server", "handler"):
-        command += [f"--{name}", getattr(options, name)]
+    for name in ("runner", "server", "handler", "database", "redis", "lease"):
+        if getattr(options, name) is not None:
+            command += [f"--{name}", str(getattr(options, name))]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(options.workers)]
 
     def stop(*_: object) -> None:
@@ -88,6 +102,8 @@ def serve_together(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
+    if options.runner == "database" and not options.database:
+        raise SystemExit("--runner database needs --database")
     if options.workers > 1:
         serve_together(options)
     else:

@@ -3,8 +3,12 @@
 import os
 
 from tests.conformance.scripted import ScriptedAgent
+from tests.databases import channel_layers, database
 
-RUNNERS = {"memory": "copilotkit_django.runners.InMemoryRunner"}
+RUNNERS = {
+    "memory": "copilotkit_django.runners.InMemoryRunner",
+    "database": "copilotkit_django.runners.database.DatabaseRunner",
+}
 
 SECRET_KEY = "bench"
 DEBUG = False
@@ -30,7 +34,9 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "tests.bench.urls"
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+DATABASES = {"default": database(os.environ.get("BENCH_DATABASE", "sqlite:///:memory:"))}
+if "BENCH_REDIS" in os.environ:
+    CHANNEL_LAYERS = channel_layers(os.environ["BENCH_REDIS"])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CORS_ALLOW_ALL_ORIGINS = True
@@ -42,4 +48,5 @@ COPILOTKIT = {
     },
     "RUNNER": RUNNERS[os.environ.get("BENCH_RUNNER", "memory")],
     "AUTHENTICATION": "anonymous-shared",
+    "LEASE_SECONDS": float(os.environ.get("BENCH_LEASE", "15")),
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.urls import path, re_path
 
-from copilotkit_django.runners import InMemoryRunner
+from copilotkit_django.runners import AgentRunner
 from copilotkit_django.runtime import Runtime
 
 from . import agents, cors, middleware
@@ -79,9 +79,8 @@ CORS: Mapping[str, cors.CorsSettings] = {
 }
 
 
-def sites() -> dict[str, Site]:
-    """Every profile by name, over one store."""
-    runner = InMemoryRunner()
+def sites(runner: AgentRunner) -> dict[str, Site]:
+    """Every profile by name, over the store of one runner."""
     runtimes = {
         name: Runtime(**{**USUAL, "runner": runner, **own}) for name, own in options().items()
     }
