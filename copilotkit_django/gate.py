@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from io import BytesIO
 from typing import Any
+from urllib.parse import quote
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
@@ -155,7 +156,8 @@ def raw_remainder(request: HttpRequest, remainder: str) -> str:
     raw = scope.get("raw_path")
     decoded = scope.get("path", "")
     if not raw or not decoded.endswith(remainder):
-        return remainder
+        # What is decoded once must not be decoded again with the ids.
+        return quote(remainder)
     mounted_at = len(segments_of(decoded[: len(decoded) - len(remainder)]))
     return "/".join(segments_of(raw.decode("latin-1").partition("?")[0])[mounted_at:])
 
@@ -194,6 +196,9 @@ def _read_body(request: HttpRequest, limit: int) -> None:
     `BodyTooLarge`.
     """
     if hasattr(request, "_body"):
+        # Middleware of the project wanted to see it.
+        if len(request._body) > limit:
+            raise BodyTooLarge(f"The body is larger than {limit} bytes.")
         return
     try:
         declared = int(request.META.get("CONTENT_LENGTH") or 0)
