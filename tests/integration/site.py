@@ -156,9 +156,18 @@ class Connection(ApplicationCommunicator):
                 return bytes(message.get("body", b""))
 
     async def rest(self) -> bytes:
-        body = b""
-        while chunk := await self.chunk():
-            body += chunk
+        """Everything that is still to come."""
+        body, more = b"", True
+        while more:
+            message = await self.receive_output(SECONDS)
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        return body
+
+    async def finish(self) -> bytes:
+        """Everything that is still to come, and the end of the application's work."""
+        body = await self.rest()
+        await self.wait(SECONDS)
         return body
 
     async def leave(self) -> None:
