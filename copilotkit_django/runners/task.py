@@ -218,7 +218,11 @@ class RunTask:
         self.error = message
         self.failed_silently = message is not None and self.pipeline.count == 0
         try:
-            self.pipeline.finish(stopped=self.stopping, message=message, code=self._verdict[1])
+            try:
+                self.pipeline.finish(stopped=self.stopping, message=message, code=self._verdict[1])
+            except Exception as error:
+                # The thread has to come free even if the run cannot be ended in style.
+                scrub(error, expose=False)
             if self._on_end is not None:
                 await self._on_end(self)
         except Exception as error:
