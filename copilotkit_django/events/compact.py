@@ -16,10 +16,12 @@ _BOUNDARIES: Final = frozenset(("RUN_STARTED", "RUN_FINISHED", "RUN_ERROR"))
 class _Stream:
     """A text message or tool call on its way from start to end."""
 
-    __slots__ = ("deltas", "is_text", "metadata", "position", "start")
+    __slots__ = ("begun", "deltas", "is_text", "metadata", "position", "start")
 
     def __init__(self, start: Event, *, is_text: bool, position: int) -> None:
         self.start = start
+        self.begun = False
+        """The start has come out already."""
         self.is_text = is_text
         self.position = position
         self.deltas: list[str] = []
@@ -46,18 +48,21 @@ class _Stream:
         if "metadata" in event:
             self.metadata = merge_metadata(self.metadata, event["metadata"])
 
-    def events(self) -> list[Event]:
-        """Return the start and all deltas in one event."""
-        if not self.deltas:
-            return [self.start]
-        content: Event = {
-            "type": "TEXT_MESSAGE_CONTENT" if self.is_text else "TOOL_CALL_ARGS",
-            "messageId" if self.is_text else "toolCallId": self.id,
-            "delta": "".join(self.deltas),
-        }
-        if self.metadata is not None:
-            content["metadata"] = self.metadata
-        return [self.start, content]
+    def take(self) -> list[Event]:
+        """Return the start, unless it has come out, and all deltas since in one event."""
+        events = [] if self.begun else [self.start]
+        self.begun = True
+        if self.deltas:
+            content: Event = {
+                "type": "TEXT_MESSAGE_CONTENT" if self.is_text else "TOOL_CALL_ARGS",
+                "messageId" if self.is_text else "toolCallId": self.id,
+                "delta": "".join(self.deltas),
+            }
+            if self.metadata is not None:
+                content["metadata"] = self.metadata
+            events.append(content)
+            self.deltas, self.metadata = [], None
+        return events
 
     def end(self) -> Event:
         return {
@@ -74,13 +79,25 @@ class Compactor:
     that it is not in the middle of one. A stream still open when its run ends is given its end.
     """
 
-    __slots__ = ("_calls", "_host", "_out", "_parked", "_started", "_state", "_texts", "_window")
+    __slots__ = (
+        "_calls",
+        "_children",
+        "_host",
+        "_out",
+        "_parked",
+        "_started",
+        "_state",
+        "_texts",
+        "_window",
+    )
 
     def __init__(self, initial_state: Any = None) -> None:
         self._out: list[Event] = []
         # Ordered dicts, as finding the first key of a plain one takes longer the more were deleted.
         self._texts: OrderedDict[str, _Stream] = OrderedDict()
         self._calls: OrderedDict[str, _Stream] = OrderedDict()
+        self._children: dict[str, list[_Stream]] = {}
+        """Tool calls of this run by the message they name as their parent."""
         self._started = 0
         self._parked: list[Event] = []
         self._host: _Stream | None = None
@@ -96,10 +113,10 @@ class Compactor:
         elif kind == "TOOL_CALL_ARGS" or kind == "TOOL_CALL_END":
             stream = self._calls.get(event["toolCallId"])
         elif kind == "TEXT_MESSAGE_START":
-            self._start(self._texts, event["messageId"], event)
+            self._start_text(event)
             return
         elif kind == "TOOL_CALL_START":
-            self._start(self._calls, event["toolCallId"], self._inherit(event))
+            self._start_call(event)
             return
         elif kind in _STATE:
             self._window.append(event)
@@ -127,19 +144,34 @@ class Compactor:
         self._flush_state()
         return self._out
 
-    def _start(self, streams: OrderedDict[str, _Stream], key: str, event: Event) -> None:
-        if key in streams:
-            streams[key].restart(event)
-        else:
-            self._started += 1
-            streams[key] = _Stream(event, is_text=streams is self._texts, position=self._started)
+    def _start_text(self, start: Event) -> None:
+        message_id = start["messageId"]
+        for call in self._children.get(message_id, ()):
+            # A call that came before its message may belong to somebody else, which it may not
+            # once the message is there. So it stays before it.
+            if call.start.get("subagentRunId") != start.get("subagentRunId") and not call.begun:
+                self._out += call.take()
+        self._start(self._texts, message_id, start)
 
-    def _inherit(self, start: Event) -> Event:
-        """Write down whose a tool call is if it comes out before the message it belongs to."""
-        parent = self._texts.get(start.get("parentMessageId", ""))
-        if parent is None or "subagentRunId" in start or "subagentRunId" not in parent.start:
-            return start
-        return {**start, "subagentRunId": parent.start["subagentRunId"]}
+    def _start_call(self, start: Event) -> None:
+        parent_id = start.get("parentMessageId")
+        parent = None if parent_id is None else self._texts.get(parent_id)
+        if parent is not None and "subagentRunId" in parent.start:
+            # The call comes out before its message if it ends first; then only its own word counts.
+            start = {"subagentRunId": parent.start["subagentRunId"], **start}
+        call = self._start(self._calls, start["toolCallId"], start)
+        if parent_id is not None and parent is None:
+            self._children.setdefault(parent_id, []).append(call)
+
+    def _start(self, streams: OrderedDict[str, _Stream], key: str, start: Event) -> _Stream:
+        stream = streams.get(key)
+        if stream is not None:
+            stream.restart(start)
+            return stream
+        self._started += 1
+        stream = _Stream(start, is_text=streams is self._texts, position=self._started)
+        streams[key] = stream
+        return stream
 
     def _end(self, stream: _Stream, end: Event) -> None:
         del (self._texts if stream.is_text else self._calls)[stream.id]
@@ -147,7 +179,7 @@ class Compactor:
             # A name the start does not bear is only right while events the end depends on come
             # first, which compaction does not promise; an end without a name is always right.
             end = {key: value for key, value in end.items() if key != "subagentRunId"}
-        self._out += stream.events()
+        self._out += stream.take()
         self._out.append(end)
         if stream is self._host:
             self._release()
@@ -177,8 +209,9 @@ class Compactor:
         streams = [*self._texts.values(), *self._calls.values()]
         self._texts.clear()
         self._calls.clear()
+        self._children.clear()
         for stream in sorted(streams, key=lambda stream: stream.position):
-            self._out += stream.events()
+            self._out += stream.take()
             if close:
                 self._out.append(stream.end())
             if stream is self._host:

@@ -10,6 +10,10 @@ Event = dict[str, Any]
 STOPPED_MESSAGE: Final = "Run stopped by user"
 INCOMPLETE_MESSAGE: Final = "Run ended without emitting a terminal event"
 
+#: Status and reason in the results of calls that were left unanswered.
+STOPPED: Final = ("stopped", "stop_requested")
+FAILED: Final = ("error", "missing_terminal_event")
+
 
 def finalize(
     order: RunOrder,
@@ -62,6 +66,15 @@ def finalize(
     return events
 
 
+def is_added_result(event: Event) -> bool:
+    """Whether a TOOL_CALL_RESULT was added by `finalize`: no tool has said that."""
+    content = event["content"]
+    return event["messageId"] == f"{event['toolCallId']}-result" and any(
+        isinstance(content, str) and content.startswith(f'{{"status":"{status}","reason":"{reason}"')
+        for status, reason in (STOPPED, FAILED)
+    )
+
+
 def _attributed(event: Event, start: Event) -> Event:
     if "subagentRunId" in start:
         event["subagentRunId"] = start["subagentRunId"]
@@ -69,7 +82,5 @@ def _attributed(event: Event, start: Event) -> Event:
 
 
 def _tool_result(message: str, *, stopped: bool) -> str:
-    status, reason = (
-        ("stopped", "stop_requested") if stopped else ("error", "missing_terminal_event")
-    )
+    status, reason = STOPPED if stopped else FAILED
     return encode({"status": status, "reason": reason, "message": message}).decode()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from copilotkit_django.events.compact import compact
+from copilotkit_django.events.finalize import is_added_result
 from copilotkit_django.events.state import UNKNOWN, fold
 
 Event = dict[str, Any]
@@ -17,7 +18,10 @@ _KEPT_ROLES: Final = ("activity", "reasoning")
 
 
 def messages(events: Iterable[Event]) -> list[Message]:
-    """Return the messages of a thread, tool calls flattened to ``{id, name, args}``."""
+    """Return the messages of a thread, tool calls flattened to ``{id, name, args}``.
+
+    Results that were only added to end a run properly are left out.
+    """
     conversation = Conversation()
     for event in events:
         conversation.apply(event)
@@ -90,6 +94,8 @@ class Conversation:
         # Joined when somebody looks: adding to a long text again and again takes quadratic time.
         self._texts: dict[str, list[str]] = {}
         self._args: dict[str, list[str]] = {}
+        #: Kind and id of what the current run has begun.
+        self._begun: set[tuple[str, str]] = set()
 
     def apply(self, event: Event) -> None:
         """Take the next event."""
@@ -123,18 +129,41 @@ class Conversation:
             self._calls.setdefault(call["id"], (message, call))
 
     def _run_started(self, event: Event) -> None:
+        self._begun.clear()
+        before = dict(self._by_id)
         for message in (event.get("input") or {}).get("messages") or ():
-            if message["id"] not in self._by_id:
+            known = before.get(message["id"])
+            if known is None:
                 self._append(_own(message))
+            elif known["role"] == message["role"] == "user":
+                # Said before and edited since.
+                known["content"] = message["content"]
 
     def _text_start(self, event: Event) -> None:
-        if event["messageId"] not in self._by_id:
-            message = {"id": event["messageId"], "role": event.get("role", "assistant")}
-            self._append({**message, "content": ""})
+        self._begin(event["messageId"], event.get("role", "assistant"))
 
     def _reasoning_start(self, event: Event) -> None:
-        if event["messageId"] not in self._by_id:
-            self._append({"id": event["messageId"], "role": "reasoning", "content": ""})
+        self._begin(event["messageId"], "reasoning")
+
+    def _begin(self, message_id: str, role: str) -> None:
+        message = self._by_id.get(message_id)
+        first = self._is_first("message", message_id)
+        if message is None:
+            self._append({"id": message_id, "role": role, "content": ""})
+        elif first and message["role"] == role:
+            self._texts.pop(message_id, None)
+            message["content"] = ""
+
+    def _is_first(self, kind: str, name: str) -> bool:
+        """Whether this run names it for the first time.
+
+        What an earlier run said under the same id, one that was interrupted for example, is then
+        to be replaced.
+        """
+        if (kind, name) in self._begun:
+            return False
+        self._begun.add((kind, name))
+        return True
 
     def _text(self, event: Event) -> None:
         message = self._by_id.get(event["messageId"])
@@ -143,8 +172,13 @@ class Conversation:
 
     def _call_start(self, event: Event) -> None:
         call_id = event["toolCallId"]
+        first = self._is_first("call", call_id)
         if call_id in self._calls:
-            self._calls[call_id][1]["function"]["name"] = event["toolCallName"]
+            function = self._calls[call_id][1]["function"]
+            function["name"] = event["toolCallName"]
+            if first:
+                self._args.pop(call_id, None)
+                function["arguments"] = ""
             return
         owner_id = event.get("parentMessageId") or call_id
         owner = self._by_id.get(owner_id)
@@ -161,12 +195,18 @@ class Conversation:
             self._args.setdefault(event["toolCallId"], []).append(event["delta"])
 
     def _call_result(self, event: Event) -> None:
+        if is_added_result(event):
+            return
         message = {
             "id": event["messageId"],
             "role": "tool",
             "content": event["content"],
             "toolCallId": event["toolCallId"],
         }
+        known = self._by_id.get(message["id"])
+        if self._is_first("result", message["id"]) and known and known["role"] == "tool":
+            known.update(message)
+            return
         position = len(self._messages)
         if event["toolCallId"] in self._calls:
             # Right after the call and its siblings' results: a result may come late, and models
@@ -262,9 +302,8 @@ def _flat(message: Message) -> Message:
             }
             for call in message["toolCalls"]
         ]
-    for key in ("toolCallId", "activityType"):
-        if key in message:
-            flat[key] = message[key]
+    if "toolCallId" in message:
+        flat["toolCallId"] = message["toolCallId"]
     return flat
 
 

@@ -121,6 +121,18 @@ class TestStreams:
 
         assert compacted[0] == call(parentMessageId="m1", subagentRunId="s1")
 
+    def test_compact__call_before_a_message_of_somebody_else(self) -> None:
+        """A call stays before its message where it could not follow it."""
+        events = [
+            *(STARTED, call(parentMessageId="m1", subagentRunId="s1"), args("c1", "{")),
+            *(opened(), closed(), args("c1", "}"), args("c1", " "), called(), FINISHED),
+        ]
+
+        compacted = compact(events)
+
+        assert compacted == [*events[:5], args("c1", "} "), called(), FINISHED]
+        assert compact(compacted) == compacted
+
     def test_compact__others_wait(self) -> None:
         """Other events wait for the first open message, or else the first open call."""
         events = [

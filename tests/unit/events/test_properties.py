@@ -122,7 +122,7 @@ def test_check__out_of_order(items: list[Any]) -> None:
 any_run = strategies.orderly(
     strategies.attributed(
         st.one_of(strategies.content_events, strategies.subagent_events, strategies.snapshot_events)
-    )
+    ).map(strategies.consistent)
 )
 
 
@@ -135,7 +135,7 @@ def test_compact__replayed(events: list[Event]) -> None:
     assert len(compacted) <= len(events) + 2 * len(strategies.OPEN_IDS)
 
 
-@given(strategies.agent_output(), st.booleans())
+@given(strategies.agent_output(attributed_well=True), st.booleans())
 def test_compact__any_agent(items: list[Any], stopped: bool) -> None:
     """The record of any run is in proper order and properly ended."""
     assert replay(compact(sent(items, stopped=stopped))).finished

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copilotkit_django.events.compact import compact
+from copilotkit_django.events.finalize import finalize
+from copilotkit_django.events.order import RunOrder
 from copilotkit_django.events.snapshot import messages, response_messages, state
 
 from . import strategies
@@ -117,18 +119,67 @@ class TestMessages:
         bad = {"type": "ACTIVITY_DELTA", **activity, "patch": [put("/no/where", "b")]}
 
         assert messages([first, more, bad]) == [
-            {
-                "id": "a1",
-                "role": "activity",
-                "content": {"steps": ["a", "b"]},
-                "activityType": "PLAN",
-            }
+            {"id": "a1", "role": "activity", "content": {"steps": ["a", "b"]}}
         ]
         assert first["content"] == {"steps": ["a"]}
 
     def test_messages__two_runs(self) -> None:
         """A message echoed again is not repeated."""
         assert messages(TOOL_RUN + TOOL_RUN[:1] + [FAILED]) == messages(TOOL_RUN)
+
+    def test_messages__id_used_again(self) -> None:
+        """What a later run says under an id replaces what an earlier one said."""
+        calling = [call("c1", parentMessageId="m1"), args("c1", "{}"), called("c1")]
+        first = [opened("m1"), delta("m1", "may I?"), closed("m1"), *calling, answer("c1")]
+        again = [
+            *(opened("m1"), delta("m1", "I did"), closed("m1")),
+            *(call("c1", parentMessageId="m1", name="g"), args("c1", "[]"), called("c1")),
+            answer("c1", content="done"),
+        ]
+
+        assert messages([STARTED, *first, FINISHED, STARTED, *again, FINISHED]) == [
+            {
+                "id": "m1",
+                "role": "assistant",
+                "content": "I did",
+                "toolCalls": [{"id": "c1", "name": "g", "args": "[]"}],
+            },
+            {**RESULT, "content": "done"},
+        ]
+
+    def test_messages__opened_twice(self) -> None:
+        """Within one run a message that is opened again goes on."""
+        twice = [
+            *(opened("m1"), delta("m1", "a"), closed("m1")),
+            *(opened("m1"), delta("m1", "b"), closed("m1")),
+        ]
+
+        assert messages([STARTED, *twice, FINISHED])[0]["content"] == "ab"
+
+    def test_messages__edited(self) -> None:
+        """What the user has edited since stands where it stood."""
+        edited = {**USER, "content": "better"}
+        second = {**STARTED, "input": {"threadId": "t1", "runId": "r2", "messages": [edited]}}
+
+        assert messages([*TOOL_RUN, second, FINISHED])[0] == edited
+
+    def test_messages__one_id_twice_in_one_input(self) -> None:
+        """Messages that came together are all there, whatever their ids."""
+        other = {**USER, "content": "more"}
+        started = {**STARTED, "input": {"threadId": "t1", "runId": "r1", "messages": [USER, other]}}
+
+        assert messages([started, FINISHED]) == [USER, other]
+
+    @pytest.mark.parametrize("stopped", [True, False])
+    def test_messages__added_result(self, stopped: bool) -> None:
+        """A result nobody gave, added to end the run, is no message."""
+        order = RunOrder()
+        for event in (STARTED, call(), called()):
+            order.check(event)
+        ending = finalize(order, thread_id="t1", run_id="r1", stopped=stopped)
+
+        assert ending[0]["type"] == "TOOL_CALL_RESULT"
+        assert [m["role"] for m in messages([STARTED, call(), called(), *ending])] == ["assistant"]
 
     def test_messages__none(self) -> None:
         """No events are no messages."""
