@@ -69,7 +69,6 @@ def call_afterwards(
     function = runtime.hooks.after_request
     if function is None:
         return
-    log: RunLog | None = None
     if isinstance(response, EventStreamResponse):
         log = RunLog()
         source = response.batches
@@ -125,7 +124,7 @@ async def _after_stream(
 ) -> None:
     await asyncio.wait({reader})
     after = _plain(runtime, request, response, started)
-    after.body = frame(log.events) if log.events else b""
+    after.body = frame(Batch(log.events)) if log.events else b""
     after.events = [decode(event) for event in log.events]
     after.messages = response_messages(after.events)
     for event in after.events:

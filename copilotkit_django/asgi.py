@@ -237,4 +237,4 @@ def _drain_with_twisted() -> None:
     def stopping() -> Any:
         return Deferred.fromFuture(asyncio.ensure_future(drain_all(), loop=loop))
 
-    reactor.addSystemEventTrigger("before", "shutdown", stopping)  # type: ignore[attr-defined,arg-type]
+    reactor.addSystemEventTrigger("before", "shutdown", stopping)  # type: ignore[arg-type]

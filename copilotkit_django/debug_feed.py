@@ -29,9 +29,9 @@ class DebugFeed:
             while True:
                 try:
                     async with asyncio.timeout(idle):
-                        batch = [await queue.get()]
+                        batch = Batch([await queue.get()])
                 except TimeoutError:
-                    yield []
+                    yield Batch()
                     continue
                 while not queue.empty():
                     batch.append(queue.get_nowait())

@@ -105,6 +105,8 @@ class Run(models.Model):
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     #: How many raw events the run has sent, once it has ended.
     event_count = models.BigIntegerField(_("events"), null=True, blank=True)
+    #: How many of them had been stored when its process was lost; the rest is its ending.
+    kept_count = models.BigIntegerField(null=True, editable=False)
     #: The run input as history keeps it: with the messages that were new to the thread.
     input = models.BinaryField(editable=False)
     #: The whole run in few events, one JSON object a line, once it has ended.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -38,9 +38,10 @@ def error_answer(error: CopilotKitError) -> JsonAnswer:
 class EventStreamResponse(StreamingHttpResponse):
     """Server-sent events, one ``data:`` line each, as they come.
 
-    ``batches`` are encoded events; an empty batch becomes a keep-alive comment. ``outlives_reader``
-    says that what feeds them goes on when the client goes away. Under WSGI, where no loop outlives
-    the request, such a response must not be made.
+    ``batches`` are encoded events; an empty batch becomes a keep-alive comment. ``with_ids`` adds
+    ``id:`` lines, which only clients that resume are sent. ``outlives_reader`` says that what feeds
+    the stream goes on when the client goes away. Under WSGI, where no loop outlives the request,
+    such a response must not be made.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class EventStreamResponse(StreamingHttpResponse):
         *,
         outlives_reader: bool = True,
         greeting: bytes = b"",
+        with_ids: bool = False,
     ) -> None:
         self.batches = batches
         self.outlives_reader = outlives_reader
         self._greeting = greeting
+        self._framed = frame_with_ids if with_ids else frame
         super().__init__(
-            frames(batches, greeting),
+            frames(batches, greeting, self._framed),
             content_type="text/event-stream",
             headers={
                 # no-transform and no buffering: for proxies. An encoding, if only this one, keeps
@@ -68,17 +71,19 @@ class EventStreamResponse(StreamingHttpResponse):
     def follow(self, batches: AsyncIterator[Batch]) -> None:
         """Send these batches instead of those it was made with."""
         self.batches = batches
-        self.streaming_content = frames(batches, self._greeting)
+        self.streaming_content = frames(batches, self._greeting, self._framed)
 
 
-async def frames(batches: AsyncIterator[Batch], greeting: bytes = b"") -> AsyncIterator[bytes]:
+async def frames(
+    batches: AsyncIterator[Batch], greeting: bytes, framed: Callable[[Batch], bytes]
+) -> AsyncIterator[bytes]:
     """Batches of events as chunks of an event stream."""
     # Some servers (daphne) send no headers before the first chunk, and clients give up on a server
     # whose headers they do not see within ten seconds.
     yield greeting
     async with aclosing(batches) as reader:  # type: ignore[type-var]
         async for batch in reader:
-            yield frame(batch) if batch else KEEP_ALIVE
+            yield framed(batch) if batch else KEEP_ALIVE
 
 
 def frame(batch: Batch) -> bytes:
@@ -86,6 +91,16 @@ def frame(batch: Batch) -> bytes:
     return b"data: " + b"\n\ndata: ".join(batch) + b"\n\n"
 
 
+def frame_with_ids(batch: Batch) -> bytes:
+    """The same with an ``id:`` line before each event that has a place to resume from."""
+    if not batch.prefix:
+        return frame(batch)
+    return b"".join(
+        b"id: %s%d\ndata: %s\n\n" % (batch.prefix.encode(), number, event)
+        for number, event in enumerate(batch, batch.first)
+    )
+
+
 async def single_event(event: Mapping[str, Any]) -> AsyncIterator[Batch]:
     """A stream of one event."""
-    yield [orjson.dumps(event)]
+    yield Batch([orjson.dumps(event)])

@@ -16,7 +16,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from copilotkit_django.events.wire import encode
-from copilotkit_django.exceptions import ThreadBusy
+from copilotkit_django.exceptions import InvalidRequest, ThreadBusy
 from copilotkit_django.gate import pass_through
 from copilotkit_django.identity import SHARED_SCOPE
 from copilotkit_django.operations import hosted, threads
@@ -29,7 +29,7 @@ from copilotkit_django.operations.stop import stop
 from copilotkit_django.operations.suggest import suggest
 from copilotkit_django.responses import EventStreamResponse, JsonAnswer, single_event
 from copilotkit_django.routes import Envelope, Route
-from copilotkit_django.runners.log import Batch
+from copilotkit_django.runners.log import START, Batch, Cursor
 from copilotkit_django.runtime import Runtime
 from copilotkit_django.transcription import Audio, InvalidTranscriptionRequest
 
@@ -81,7 +81,9 @@ async def handle(call: Call, envelope: Envelope, request: HttpRequest) -> HttpRe
 def _body(envelope: Envelope, request: HttpRequest) -> bytes:
     if not envelope.route.single:
         return request.body
-    if not envelope.has_body:
+    if envelope.lacks_body:
+        raise InvalidRequest("Missing request body for JSON handler")
+    if envelope.body is None:
         return b""
     if isinstance(envelope.body, str):
         # Text in an envelope is a body that was serialised already.
@@ -99,11 +101,23 @@ async def _run(work: Work) -> HttpResponseBase:
     except ThreadBusy as busy:
         # The only form of "no" the official client shows.
         reader = single_event({"type": "RUN_ERROR", "message": str(busy), "code": busy.error})
-    return await _stream(work, reader)
+    return await _stream(work, reader, with_ids=_cursor(work) is not None)
+
+
+def _cursor(work: Work) -> Cursor | None:
+    """Where a reader left off, if it is one that resumes: ``after=`` or ``Last-Event-ID``.
+
+    What is no cursor of ours asks for everything, with cursors.
+    """
+    query = work.route.query or {}
+    text = query.get("after", work.request.META.get("HTTP_LAST_EVENT_ID"))
+    return None if text is None else Cursor.parse(text) or START
 
 
 async def _connect(work: Work) -> HttpResponseBase:
-    return await _stream(work, await connect(work.call, work.agent_id, work.body))
+    after = _cursor(work)
+    reader = await connect(work.call, work.agent_id, work.body, after=after)
+    return await _stream(work, reader, with_ids=after is not None)
 
 
 async def _suggest(work: Work) -> HttpResponseBase:

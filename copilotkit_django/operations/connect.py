@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from copilotkit_django.operations.call import Call, read_input
-from copilotkit_django.runners.log import Batch
+from copilotkit_django.runners.log import Batch, Cursor
 
 
-async def connect(call: Call, agent_id: str, body: bytes) -> AsyncIterator[Batch]:
+async def connect(
+    call: Call, agent_id: str, body: bytes, *, after: Cursor | None = None
+) -> AsyncIterator[Batch]:
     """Return a reader of the caller's thread named in ``body``.
 
-    A thread the caller does not have is an empty history. ``lastSeenEventId`` is accepted and
-    ignored: in this mode the official client always wants everything. Raises `AgentNotFound`
+    A thread the caller does not have is an empty history. ``after`` is where a reader that asked
+    for cursors left off. ``lastSeenEventId`` in the body is accepted and ignored: in this mode the
+    official client always wants everything. Raises `AgentNotFound`
     before looking at the body, and `InvalidBody`.
     """
     try:
@@ -22,6 +25,7 @@ async def connect(call: Call, agent_id: str, body: bytes) -> AsyncIterator[Batch
             call.thread(wire["threadId"]),
             idle=call.endpoint.policy.idle,
             modern="protocolVersion" in wire,
+            after=after,
         )
         return call.overheard(reader, agent_id, wire)
     except Exception as error:

@@ -6,7 +6,7 @@ from copilotkit_django.runners.base import (
     RunRequest,
     ThreadRef,
 )
-from copilotkit_django.runners.log import Batch, RunLog
+from copilotkit_django.runners.log import Batch, Cursor, RunLog
 from copilotkit_django.runners.memory import InMemoryRunner
 from copilotkit_django.runners.task import RunTask
 from copilotkit_django.runners.threads import ThreadQuery, ThreadRecord, ThreadStore
@@ -14,6 +14,7 @@ from copilotkit_django.runners.threads import ThreadQuery, ThreadRecord, ThreadS
 __all__ = [
     "AgentRunner",
     "Batch",
+    "Cursor",
     "InMemoryRunner",
     "RunLog",
     "RunPolicy",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from copilotkit_django.agents.base import Agent, RunInput
 from copilotkit_django.keys import thread_key
-from copilotkit_django.runners.log import Batch
+from copilotkit_django.runners.log import Batch, Cursor
 from copilotkit_django.runners.threads import ThreadStore
 
 if TYPE_CHECKING:
@@ -88,13 +88,21 @@ class AgentRunner(abc.ABC):
 
     @abc.abstractmethod
     async def connect(
-        self, thread: ThreadRef, *, idle: float | None = None, modern: bool = False
+        self,
+        thread: ThreadRef,
+        *,
+        idle: float | None = None,
+        modern: bool = False,
+        after: Cursor | None = None,
     ) -> AsyncIterator[Batch]:
         """Return a reader of the thread's history that then follows the live run, if any.
 
         An unknown thread is an empty history. The reader ends with the run that was the last one
         when it was made. ``idle`` as in `RunPolicy`; ``modern`` says that the caller declared
-        protocol 1.0, so that runs whose client did so too may be sent as they were.
+        protocol 1.0, so that runs whose client did so too may be sent as they were. ``after``
+        is the place of the last event the caller has had; a runner that cannot go on from there
+        sends a reset marker (`copilotkit_django.runners.history.reset_marker`) and begins anew
+        with that run.
         """
 
     @abc.abstractmethod

@@ -20,11 +20,15 @@ from copilotkit_django.runners.base import AgentRunner, RunRequest, ThreadRef
 from copilotkit_django.runners.database_threads import DatabaseThreads
 from copilotkit_django.runners.followers import Followers
 from copilotkit_django.runners.hints import Hints
-from copilotkit_django.runners.history import lowered, message_ids, stored_input
+from copilotkit_django.runners.history import message_ids, stored_input
 from copilotkit_django.runners.live import DurableLog
-from copilotkit_django.runners.log import Batch
+from copilotkit_django.runners.log import Batch, Cursor
 from copilotkit_django.runners.recovery import reap
-from copilotkit_django.runners.store import (
+from copilotkit_django.runners.replay import Replay
+from copilotkit_django.runners.store import Store, lines
+from copilotkit_django.runners.task import RunTask, spawn
+from copilotkit_django.runners.writer import GroupWriter, StoreUnavailable
+from copilotkit_django.runners.writes import (
     Again,
     Busy,
     Claim,
@@ -33,11 +37,7 @@ from copilotkit_django.runners.store import (
     Finish,
     Release,
     Status,
-    Store,
-    lines,
 )
-from copilotkit_django.runners.task import RunTask, spawn
-from copilotkit_django.runners.writer import GroupWriter, StoreUnavailable
 
 logger = logging.getLogger("copilotkit.run")
 
@@ -55,9 +55,6 @@ WATCH_SECONDS = 0.25
 
 #: Dead runs are looked for, and old raw events dropped, so often.
 SWEEP_SECONDS = 15.0
-
-#: Runs of a thread's history read at a time.
-PAGE = 250
 
 #: Drain waits so long for agents to take note of the end.
 DRAIN_SECONDS = 3.0
@@ -109,7 +106,7 @@ class DatabaseRunner(AgentRunner):
         #: Threads whose leases shall run out: their runs were given up.
         self._given_up: set[int] = set()
         self.hints = Hints(on_data=self._on_data, on_stop=self._on_stop)
-        self._followers = Followers(self)
+        self.followers = Followers(self)
         self._chores: asyncio.Task[None] | None = None
 
     @classmethod
@@ -188,11 +185,14 @@ class DatabaseRunner(AgentRunner):
         return log.read(idle=request.policy.idle)
 
     async def _again(self, key: str, answer: Again, request: RunRequest) -> AsyncIterator[Batch]:
-        local = self._local(key, answer.position)
-        if local is not None:
-            return local.log.read(idle=request.policy.idle)
-        modern = request.input.protocol_version is not None
-        return self._read_run(answer.run, modern=modern, idle=request.policy.idle)
+        idle = request.policy.idle
+        task = self._local(key)
+        if task is not None and _log_of(task).position == answer.position:
+            return task.log.read(idle=idle)
+        run = await self.read(self.store.run, answer.run)
+        if run is None:
+            return _nothing()
+        return Replay(self, request.input.protocol_version is not None, idle).run(run)
 
     async def _ended(self, task: RunTask) -> None:
         log = _log_of(task)
@@ -230,59 +230,28 @@ class DatabaseRunner(AgentRunner):
             self.hints.data([log.run])
 
     async def connect(
-        self, thread: ThreadRef, *, idle: float | None = None, modern: bool = False
+        self,
+        thread: ThreadRef,
+        *,
+        idle: float | None = None,
+        modern: bool = False,
+        after: Cursor | None = None,
     ) -> AsyncIterator[Batch]:
         self._look_after()
         key = thread.key
+        # Looked up before the rows are read: a run that ends in between is in one or the other.
+        task = self._local(key)
         head = await self.read(self.store.head, key)
-        if head is not None and head.is_expired:
-            await self.reap(key)
         if head is None:
             return _nothing()
-        return self._history(key, head.pk, head.fence, modern=modern, idle=idle)
-
-    async def _history(
-        self, key: str, thread: int, upto: int, *, modern: bool, idle: float | None
-    ) -> AsyncIterator[Batch]:
-        """The runs of a thread up to a position, the last one to its end if it is live."""
-        after = 0
-        # Looked up before the rows are read: a run that ends in between is in one or the other.
-        local = self._local(key, upto)
-        while True:
-            page = await self.read(self.store.runs, thread, after=after, upto=upto, limit=PAGE)
-            batch: Batch = []
-            for run in page:
-                after = run.position
-                if run.compacted is not None:
-                    events = run.compacted.split(b"\n") if run.compacted else []
-                    batch += lowered(events) if run.modern and not modern else events
-                    continue
-                if batch:
-                    yield batch
-                    batch = []
-                if local is not None and run.position == upto:
-                    reader = local.log.read(idle=idle)
-                else:
-                    reader = self._followers.follow(run.pk, idle=idle)
-                async for live in reader:
-                    yield lowered(live) if run.modern and not modern else live
-            if batch:
-                yield batch
-                await asyncio.sleep(0)
-            if len(page) < PAGE:
-                return
-
-    async def _read_run(self, pk: int, *, modern: bool, idle: float | None) -> AsyncIterator[Batch]:
-        """One run to its end, compacted if it has ended."""
-        run = await self.read(self.store.run, pk)
-        if run is None:
-            return
-        if run.compacted is not None:
-            events = run.compacted.split(b"\n") if run.compacted else []
-            yield lowered(events) if run.modern and not modern else events
-            return
-        async for batch in self._followers.follow(pk, idle=idle):
-            yield lowered(batch) if run.modern and not modern else batch
+        if head.is_expired:
+            await self.reap(key)
+        log = None if task is None else _log_of(task)
+        live = log if log is not None and log.position == head.fence else None
+        replay = Replay(self, modern, idle)
+        if after is None:
+            return replay.history(head, live)
+        return replay.resume(head, live, after)
 
     async def stop(self, thread: ThreadRef, run_id: str | None = None) -> bool:
         local = self._live.get(thread.key)
@@ -377,12 +346,10 @@ class DatabaseRunner(AgentRunner):
             self._give_up(_log_of(task))
             task.stop()
 
-    def _local(self, key: str, position: int) -> RunTask | None:
-        """The run at that position if it is one of ours, on this very loop."""
+    def _local(self, key: str) -> RunTask | None:
+        """The run of ours on a thread, if it lives on this very loop."""
         task = self._live.get(key)
-        if task is None or task.loop is not asyncio.get_running_loop():
-            return None
-        return task if _log_of(task).position == position else None
+        return task if task is not None and task.loop is asyncio.get_running_loop() else None
 
     # -- looking after live runs ----------------------------------------------------------------
 
@@ -459,7 +426,7 @@ class DatabaseRunner(AgentRunner):
             task.cancel(STORE_MESSAGE, "STORE_UNAVAILABLE")
 
     def _on_data(self, runs: list[int]) -> None:
-        self._followers.wake(runs)
+        self.followers.wake(runs)
 
     def _on_stop(self, holder: str, key: str) -> None:
         task = self._live.get(key)

@@ -14,6 +14,7 @@ from copilotkit_django.models import Thread
 from copilotkit_django.runners.base import ThreadRef
 from copilotkit_django.runners.history import lowered
 from copilotkit_django.runners.log import Batch
+from copilotkit_django.runners.replay import PAGE
 from copilotkit_django.runners.threads import ThreadQuery, ThreadRecord, ThreadStore
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Threads deleted in one transaction.
 CLEAR_BATCH = 100
-
-PAGE = 250
 
 
 class DatabaseThreads(ThreadStore):
@@ -68,7 +67,7 @@ class DatabaseThreads(ThreadStore):
             for run in page:
                 after = run.position
                 if run.compacted:
-                    events = run.compacted.split(b"\n")
+                    events = Batch(run.compacted.split(b"\n"))
                     yield lowered(events) if run.modern else events
             if len(page) < PAGE:
                 return

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from copilotkit_django.exceptions import StoreDown
 from copilotkit_django.models import Run
-from copilotkit_django.runners.log import Batch, RunLog
+from copilotkit_django.runners.log import ENDING, RAW, Batch, RunLog
+from copilotkit_django.runners.reads import FollowedRun
 from copilotkit_django.runners.task import spawn
 
 if TYPE_CHECKING:
@@ -25,16 +26,29 @@ POLL_SECONDS = 0.25
 GLANCE_SECONDS = 0.01
 
 
-#: ``(run, status, event_count, thread key, lease ran out)`` and ``(run, first, last, data)``.
-_News = tuple[list[tuple[int, str, int | None, str, bool]], list[tuple[int, int, int, bytes]]]
+#: What is known of the followed runs, and their rows of raw events: ``(run, first, last, data)``.
+_News = tuple[list[FollowedRun], list[tuple[int, int, int, bytes]]]
 
 
 class _Tail:
     """The events of one run as far as they are known here, shared by its readers."""
 
-    def __init__(self) -> None:
-        self.log = RunLog()
+    def __init__(self, position: int) -> None:
+        self.log = RunLog(f"{position}.{RAW}")
+        #: What ended the run for a process that was gone. It follows the last event that was
+        #: stored, while some readers may have had later ones from that process itself.
+        self.endings = Batch(prefix=f"{position}.{ENDING}")
         self.readers = 0
+
+    def take(self, first: int, events: list[bytes], kept_count: int | None) -> None:
+        """Add a row of raw events, some of which may be known already."""
+        kept = len(events) if kept_count is None else max(0, kept_count - first)
+        known = len(self.log.events)
+        if first <= known:
+            for event in events[known - first : kept]:
+                self.log.append(event)
+        if not self.endings:
+            self.endings.extend(events[kept:])
 
 
 class _Loop:
@@ -59,24 +73,28 @@ class Followers:
         #: The last data version seen, per reader thread: each has a connection of its own.
         self._versions = threading.local()
 
-    async def follow(self, run: int, *, idle: float | None) -> AsyncIterator[Batch]:
-        """Yield the raw events of a run, from the first to the last, as they are written."""
+    async def follow(
+        self, run: int, position: int, *, after: int = 0, idle: float | None
+    ) -> AsyncIterator[Batch]:
+        """Yield the raw events of a run from a number to the last, as they are written."""
         loop = asyncio.get_running_loop()
         for gone in [other for other in self._loops if other.is_closed()]:
             del self._loops[gone]
         here = self._loops.setdefault(loop, _Loop())
-        tail = here.tails.setdefault(run, _Tail())
+        tail = here.tails.setdefault(run, _Tail(position))
         tail.readers += 1
         if here.filling is None or here.filling.done():
             here.filling = spawn(self._fill(here))
         here.wake.set()
         try:
-            async for batch in tail.log.read(idle=idle):
+            async for batch in tail.log.read(after, idle=idle):
                 yield batch
+            if tail.endings:
+                yield tail.endings
         finally:
             tail.readers -= 1
-            if not tail.readers:
-                here.tails.pop(run, None)
+            if not tail.readers and here.tails.get(run) is tail:
+                del here.tails[run]
 
     def wake(self, runs: list[int]) -> None:
         """There is news of some runs. Belongs to the loop that follows them."""
@@ -113,24 +131,19 @@ class Followers:
         if found is None:
             return False
         states, segments = found
+        known = {state.pk: state for state in states}
         for run, first, _, data in segments:
             tail = here.tails.get(run)
-            if tail is None:
-                continue
-            # A row may hold events that are known already, never any that come too early.
-            known = len(tail.log.events)
-            if first <= known:
-                for event in data.split(b"\n")[known - first :]:
-                    tail.log.append(event)
-        ended = {run for run, status, *_ in states if status != Run.Status.RUNNING}
-        missing = {run for run, _ in places} - {run for run, *_ in states}
-        for run in ended | missing:
-            tail = here.tails.pop(run, None)
-            if tail is not None:
-                tail.log.close()
-        for _, _, _, key, expired in states:
-            if expired:
-                await self._runner.reap(key)
+            if tail is not None and run in known:
+                tail.take(first, data.split(b"\n"), known[run].kept_count)
+        for run, _ in places:
+            state = known.get(run)
+            if state is None or state.status != Run.Status.RUNNING:
+                tail = here.tails.pop(run, None)
+                if tail is not None:
+                    tail.log.close()
+            elif state.is_expired:
+                await self._runner.reap(state.key)
                 here.wake.set()
         return True
 

@@ -24,10 +24,18 @@ def message_ids(events: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def lowered(batch: Batch) -> Batch:
-    """Events a client with protocol 1.0 was sent, for one that did not declare it."""
-    return [
-        encode(known) for event in batch if (known := downlevel(decode(event))) is not None
-    ]
+    """Events a client with protocol 1.0 was sent, for one that did not declare it.
+
+    Runs hold no event of a type the older protocol does not have, so each keeps its place.
+    """
+    known = [downlevel(decode(event)) for event in batch]
+    events = [encode(event) for event in known if event is not None]
+    return Batch(events, batch.prefix, batch.first)
+
+
+def reset_marker(position: int) -> bytes:
+    """Tells a reader that resumes to forget what it has of a run: it is sent from its start."""
+    return encode({"type": "CUSTOM", "name": "copilotkit.reset", "value": position})
 
 
 def stored_input(run_input: RunInput, seen: Container[str]) -> bytes:

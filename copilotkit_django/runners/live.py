@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 from copilotkit_django.runners.log import RunLog
-from copilotkit_django.runners.store import Append
 from copilotkit_django.runners.writer import SEGMENT_BYTES, SEGMENT_EVENTS, GroupWriter
+from copilotkit_django.runners.writes import Append
 
 #: An agent that is so many events ahead of the database waits for it.
 MAX_UNWRITTEN = 50_000
@@ -50,7 +50,7 @@ class DurableLog(RunLog):
         position: int,
         on_lost: Callable[[DurableLog, Exception | None], None],
     ) -> None:
-        super().__init__()
+        super().__init__(prefix=f"{position}.")
         self.key = key
         self.thread = thread
         self.run = run

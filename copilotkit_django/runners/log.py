@@ -3,13 +3,59 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-
-#: Encoded events, in order, sent together. An empty batch says: still alive, nothing new.
-Batch = list[bytes]
+import re
+from collections.abc import AsyncIterator, Iterable
+from typing import NamedTuple, Self
 
 #: Most events a reader takes at once. Bounds the chunk a slow client has to be sent in one piece.
 MAX_BATCH = 512
+
+
+class Batch(list[bytes]):
+    """Encoded events, in order, sent together. An empty one says: still alive, nothing new.
+
+    ``prefix`` and ``first`` name their places: the event at index ``i`` has the cursor
+    ``f"{prefix}{first + i}"``. Without a prefix they have none.
+    """
+
+    __slots__ = ("first", "prefix")
+
+    def __init__(self, events: Iterable[bytes] = (), prefix: str = "", first: int = 0) -> None:
+        super().__init__(events)
+        self.prefix = prefix
+        self.first = first
+
+
+class Cursor(NamedTuple):
+    """The place of an event a reader has had: ``[<epoch>-]<run position>.[<form>]<number>``.
+
+    The number counts the events of the run in the form it was read in: the raw events it sent
+    (no letter), its compacted ones (``c``), or those that ended it for a process that was gone
+    (``e``). The epoch is that of a runner that forgets.
+    """
+
+    epoch: str
+    position: int
+    form: str
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The cursor in a text; ``None`` if it is none of ours."""
+        found = _CURSOR.fullmatch(text)
+        if found is None:
+            return None
+        epoch, position, form, number = found.groups()
+        return cls(epoch or "", int(position), form, int(number))
+
+
+#: The place before every event, for a reader that has had none and wants cursors.
+START = Cursor("", 0, "", 0)
+
+_CURSOR = re.compile(r"(?:([0-9a-f]{1,16})-)?([0-9]{1,18})\.([ce]?)([0-9]{1,18})")
+
+#: The forms of a run's events in a cursor.
+RAW, COMPACTED, ENDING = "", "c", "e"
 
 
 class RunLog:
@@ -19,10 +65,12 @@ class RunLog:
     reader neither loses anything nor holds up anybody. Belongs to one event loop.
     """
 
-    __slots__ = ("_waiting", "closed", "events")
+    __slots__ = ("_waiting", "closed", "events", "prefix")
 
-    def __init__(self) -> None:
-        self.events: Batch = []
+    def __init__(self, prefix: str = "") -> None:
+        self.events: list[bytes] = []
+        #: What the cursors of its events begin with.
+        self.prefix = prefix
         self.closed = False
         self._waiting: list[asyncio.Future[bool]] = []
 
@@ -59,7 +107,7 @@ class RunLog:
         events = self.events
         while True:
             if after < len(events):
-                batch = events[after : after + MAX_BATCH]
+                batch = Batch(events[after : after + MAX_BATCH], self.prefix, after)
                 after += len(batch)
                 yield batch
                 # A consumer whose send never waits (daphne) would otherwise keep the loop to
@@ -68,7 +116,7 @@ class RunLog:
             elif self.closed:
                 return
             elif not await self._news(idle):
-                yield []
+                yield Batch()
 
     async def _news(self, idle: float | None) -> bool:
         """Wait for the next change; false if ``idle`` seconds pass without one."""

@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 import builtins
 import logging
+import secrets
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
 from copilotkit_django.events.wire import encode
 from copilotkit_django.exceptions import ThreadBusy
 from copilotkit_django.runners.base import AgentRunner, RunRequest, ThreadRef
-from copilotkit_django.runners.history import lowered, message_ids
-from copilotkit_django.runners.log import MAX_BATCH, Batch
+from copilotkit_django.runners.history import lowered, message_ids, reset_marker
+from copilotkit_django.runners.log import (
+    COMPACTED,
+    MAX_BATCH,
+    RAW,
+    START,
+    Batch,
+    Cursor,
+    RunLog,
+)
 from copilotkit_django.runners.task import RunTask
 from copilotkit_django.runners.threads import ThreadQuery, ThreadRecord, ThreadStore
 
@@ -29,10 +38,12 @@ DRAIN_SECONDS = 2
 
 @dataclass(slots=True)
 class _StoredRun:
+    position: int
     run_id: str
     digest: bytes
     ended: float
     modern: bool
+    #: Compacted, with cursors.
     events: Batch
     size: int
 
@@ -46,6 +57,10 @@ class _Thread:
     agent_id: str = ""
     name: str | None = None
     archived: bool = False
+    #: How many runs there have been.
+    position: int = 0
+    #: Tells cursors of this thread from those of one of the same name that was forgotten.
+    epoch: str = field(default_factory=lambda: secrets.token_hex(4))
     runs: deque[_StoredRun] = field(default_factory=deque)
     #: Ids of all messages any of its runs has sent or was sent.
     seen: set[str] = field(default_factory=set)
@@ -107,7 +122,9 @@ class InMemoryRunner(AgentRunner):
         else:
             now = time.time()
             thread = self._threads[key] = _Thread(request.thread, created=now, updated=now)
-        task = RunTask(request, seen=thread.seen.__contains__, on_end=self._ended)
+        thread.position += 1
+        log = RunLog(f"{thread.epoch}-{thread.position}.")
+        task = RunTask(request, seen=thread.seen.__contains__, on_end=self._ended, log=log)
         thread.live = task
         self._threads.move_to_end(key)
         task.start()
@@ -128,7 +145,7 @@ class InMemoryRunner(AgentRunner):
             return None
         if time.time() - last.ended > RESEND_SECONDS:
             return None
-        return _replay([last], modern=request.input.protocol_version is not None)
+        return _in_form([last], modern=request.input.protocol_version is not None)
 
     async def _ended(self, task: RunTask) -> None:
         thread = self._threads.get(task.request.thread.key)
@@ -141,9 +158,12 @@ class InMemoryRunner(AgentRunner):
             return
         compacted = task.pipeline.compacted()
         thread.seen.update(message_ids(compacted))
-        events = [encode(event) for event in compacted]
+        # Nothing has begun on the thread since, so this is the last of its runs.
+        prefix = f"{thread.epoch}-{thread.position}.{COMPACTED}"
+        events = Batch(map(encode, compacted), prefix)
         now = time.time()
         run = _StoredRun(
+            position=thread.position,
             run_id=task.request.input.run_id,
             digest=task.request.digest,
             ended=now,
@@ -182,13 +202,20 @@ class InMemoryRunner(AgentRunner):
         self._bytes -= sum(run.size for run in thread.runs)
 
     async def connect(
-        self, thread: ThreadRef, *, idle: float | None = None, modern: bool = False
+        self,
+        thread: ThreadRef,
+        *,
+        idle: float | None = None,
+        modern: bool = False,
+        after: Cursor | None = None,
     ) -> AsyncIterator[Batch]:
         found = self._threads.get(thread.key)
         if found is None:
-            return _replay([], modern=modern)
+            return _in_form([], modern=modern)
         self._threads.move_to_end(thread.key)
-        return _replay(list(found.runs), modern=modern, live=found.live, idle=idle)
+        if after is None:
+            return _replay(list(found.runs), found.live, modern=modern, idle=idle)
+        return _resume(found, list(found.runs), found.live, after, modern=modern, idle=idle)
 
     async def stop(self, thread: ThreadRef, run_id: str | None = None) -> bool:
         found = self._threads.get(thread.key)
@@ -242,7 +269,7 @@ class _MemoryThreads(ThreadStore):
 
     async def events(self, thread: ThreadRef) -> AsyncIterator[Batch]:
         found = self._find(thread)
-        return _replay([] if found is None else builtins.list(found.runs), modern=False)
+        return _in_form([] if found is None else builtins.list(found.runs), modern=False)
 
     async def update(
         self, thread: ThreadRef, *, name: str | None = None, archived: bool | None = None
@@ -271,28 +298,62 @@ class _MemoryThreads(ThreadStore):
 
 
 async def _replay(
-    runs: Iterable[_StoredRun],
-    *,
-    modern: bool,
-    live: RunTask | None = None,
-    idle: float | None = None,
+    runs: Iterable[_StoredRun], live: RunTask | None, *, modern: bool, idle: float | None
 ) -> AsyncIterator[Batch]:
-    """The stored runs in order, then the live one to its end."""
-    for batch in _batches(runs, modern=modern):
-        yield batch
-        await asyncio.sleep(0)
-    if live is not None:
-        as_is = modern or live.request.input.protocol_version is None
-        async for batch in live.log.read(idle=idle):
-            yield batch if as_is else lowered(batch)
-
-
-def _batches(runs: Iterable[_StoredRun], *, modern: bool) -> Iterator[Batch]:
-    batch: Batch = []
+    """The stored runs in order, many in one batch, then the live one to its end."""
+    batch = Batch()
     for run in runs:
-        batch.extend(run.events if modern or not run.modern else lowered(run.events))
+        batch += run.events if modern or not run.modern else lowered(run.events)
         if len(batch) >= MAX_BATCH:
             yield batch
-            batch = []
+            await asyncio.sleep(0)
+            batch = Batch()
     if batch:
         yield batch
+    if live is not None:
+        async for news in _follow(live, 0, modern=modern, idle=idle):
+            yield news
+
+
+async def _resume(
+    thread: _Thread,
+    runs: Iterable[_StoredRun],
+    live: RunTask | None,
+    after: Cursor,
+    *,
+    modern: bool,
+    idle: float | None,
+) -> AsyncIterator[Batch]:
+    """What came after a cursor, one run a batch, so that each event has a cursor of its own."""
+    position, number = after.position, after.number
+    if after is not START and after.epoch != thread.epoch:
+        yield Batch([reset_marker(0)])
+        position = 0
+    for run in runs:
+        events = run.events
+        if run.position < position:
+            continue
+        if run.position == position and after.form == COMPACTED:
+            events = Batch(events[number + 1 :], events.prefix, number + 1)
+        elif run.position == position:
+            # Only the compacted form is kept, and that does not tell what was had of the other.
+            yield Batch([reset_marker(position)])
+        yield events if modern or not run.modern else lowered(events)
+        await asyncio.sleep(0)
+    if live is not None:
+        had = number + 1 if thread.position == position and after.form == RAW else 0
+        async for news in _follow(live, had, modern=modern, idle=idle):
+            yield news
+
+
+async def _in_form(runs: Iterable[_StoredRun], *, modern: bool) -> AsyncIterator[Batch]:
+    for run in runs:
+        yield run.events if modern or not run.modern else lowered(run.events)
+
+
+async def _follow(
+    live: RunTask, had: int, *, modern: bool, idle: float | None
+) -> AsyncIterator[Batch]:
+    as_is = modern or live.request.input.protocol_version is None
+    async for batch in live.log.read(had, idle=idle):
+        yield batch if as_is else lowered(batch)

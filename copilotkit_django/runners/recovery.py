@@ -12,7 +12,8 @@ from copilotkit_django.events.order import OrderError, RunOrder
 from copilotkit_django.events.pipeline import as_stored
 from copilotkit_django.events.wire import decode, encode
 from copilotkit_django.runners.history import message_ids
-from copilotkit_django.runners.store import Append, Finish, Status, Store, lines
+from copilotkit_django.runners.store import Store, lines
+from copilotkit_django.runners.writes import Append, Finish, Status
 
 #: What the conversation says of such a run.
 LOST_MESSAGE = "The server was interrupted during this answer."
@@ -48,6 +49,7 @@ def reap(store: Store, key: str) -> int | None:
                     error=LOST_MESSAGE,
                     usage=None,
                     event_count=len(raw) + len(tail),
+                    kept_count=len(raw),
                     compacted=lines(compacted),
                     message_ids=list(message_ids(compacted)),
                     tail=Append(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from copilotkit_django.agents.base import RunContext, RunInput
+from copilotkit_django.agents.base import RunContext
 from copilotkit_django.events.order import OrderError
 from copilotkit_django.events.pipeline import Pipeline
 from copilotkit_django.events.wire import InvalidEvent
@@ -85,7 +84,7 @@ class RunTask:
             modern=run_input.protocol_version is not None,
         )
         self.context = RunContext(
-            input=_for_agent(run_input),
+            input=run_input.for_agent(),
             agent_id=request.agent_id,
             user=request.user,
             scope=request.thread.scope,
@@ -237,14 +236,6 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _for_agent(run_input: RunInput) -> RunInput:
-    """The input as agents get it: activity messages are between the server and the page."""
-    if any(message["role"] == "activity" for message in run_input.messages):
-        messages = [m for m in run_input.messages if m["role"] != "activity"]
-        return dataclasses.replace(run_input, messages=messages)
-    return run_input
 
 
 def _echo(wire: Mapping[str, Any], seen: Callable[[str], bool]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from django.db import DatabaseError, DataError, IntegrityError, ProgrammingError, connections
 
-from copilotkit_django.runners.store import Append, Claim, Claimed, Gone, Release, Store, Write
+from copilotkit_django.runners.store import Store
+from copilotkit_django.runners.writes import Append, Claim, Claimed, Gone, Release, Write
 
 logger = logging.getLogger("copilotkit.store")
 
