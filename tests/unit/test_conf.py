@@ -42,6 +42,15 @@ GOOD = {
     "max_body_bytes": [1, 2**30],
     "body_timeout_seconds": [1, 0.5],
     "expose_error_text": [True, False, None],
+    "transcription_service": [None],
+    "max_audio_bytes": [1, 2**30],
+    "lease_seconds": [2, 0.5],
+    "resume_seconds": [0, 600],
+    "store_outage_seconds": [10, 0.5],
+    "debug_events": [True, False],
+    "a2ui": [True, False, [], ["default"]],
+    "open_generative_ui": [True, False],
+    "expose_memory_routes": [True, False],
 }
 
 WEBHOOK = "https://hooks.example.com/copilotkit"
@@ -62,6 +71,15 @@ BAD = {
     "max_body_bytes": [0, -1, "64M", None, 1e6],
     "body_timeout_seconds": [0, "30", None],
     "expose_error_text": ["yes", 2],
+    "transcription_service": ["tests.nowhere.Service", WEBHOOK],
+    "max_audio_bytes": [0, "25M", None],
+    "lease_seconds": [0, "15", None],
+    "resume_seconds": [-1, "600", None],
+    "store_outage_seconds": [0, "10", None],
+    "debug_events": ["yes", None],
+    "a2ui": ["default", 7, [7], None],
+    "open_generative_ui": ["yes", None],
+    "expose_memory_routes": ["yes", None],
 }
 
 
