@@ -1,0 +1,113 @@
+"""What the server may answer, and what no answer may hold."""
+
+from __future__ import annotations
+
+import json
+
+from tests.fuzz.generate import Request
+from tests.servers.http import Answer, event_of
+from tests.servers.process import ROOT
+from tests.servers.streams import BadStream, assert_complete
+
+STREAM = "text/event-stream"
+JSON = "application/json"
+
+#: By what a request resembles: the statuses the protocol documents. Nothing is ever a 500.
+STATUSES = {
+    "run": {200, 400, 404},
+    "connect": {200, 400, 404},
+    "suggest": {200, 400, 404},
+    "stop": {200, 400, 404},
+    "envelope": {200, 204, 400, 404, 405, 415, 422, 503},
+    # An empty id leaves another route, with other methods.
+    "thread": {200, 400, 404, 405, 422},
+    "info": {200},
+    "transcribe": {503},
+    "annotate": {422},
+    "missing": {404},
+    "inspector": {204, 404},
+    "guarded": {200, 400, 401, 403, 404},
+    "odd": {200, 204, 400, 404, 405, 422, 503},
+}
+#: By status: the keys a JSON body may have.
+KEYS = {
+    400: ({"error"}, {"error", "details"}, {"error", "message"}, {"error", "message", "retryable"}),
+    401: ({"error", "message"},),
+    403: ({"error", "message"},),
+    404: ({"error"}, {"error", "message"}),
+    405: ({"error"},),
+    415: ({"error", "message"},),
+    422: ({"error"},),
+    503: ({"error", "message", "retryable"},),
+}
+#: Kinds whose answers of status 200 are streams; of the others some are.
+STREAMED = {"run", "connect", "suggest", "guarded"}
+#: Statuses with which a server or Django itself refuses what is hardly HTTP, as text.
+NOT_HTTP = {400, 404, 405, 431, 501}
+
+LEAKS = (b"Traceback", b"site-packages", b'File "', str(ROOT).encode())
+
+
+class Unexpected(AssertionError):
+    """An answer that is documented nowhere."""
+
+
+def check(request: Request, answer: Answer, body: bytes) -> None:
+    """Raise `Unexpected` if the answer to the request is not one of those there may be."""
+    for leak in LEAKS:
+        if leak in body:
+            raise Unexpected(f"the body shows {leak!r}")
+    is_text = answer.content_type in ("", "text/plain", "text/html")
+    if (
+        is_text
+        and answer.status in NOT_HTTP
+        and (request.kind == "odd" or _is_hardly_http(request))
+    ):
+        return
+    if answer.status not in STATUSES[request.kind]:
+        raise Unexpected(f"status {answer.status} is not among {STATUSES[request.kind]}")
+    if answer.status == 405 and "allow" not in answer.headers:
+        raise Unexpected("405 without an Allow header")
+    if answer.status == 204 or request.method == "HEAD":
+        if body:
+            raise Unexpected("a body where there is none")
+    elif answer.content_type == STREAM:
+        _check_stream(answer, body)
+    elif answer.status == 200 and request.kind in STREAMED:
+        raise Unexpected("200 without a stream")
+    else:
+        _check_json(answer, body)
+
+
+def _is_hardly_http(request: Request) -> bool:
+    """Whether the head of the request holds what the server may refuse by itself."""
+    if request.kind == "odd":
+        return True
+    head = request.encode().partition(b"\r\n\r\n")[0]
+    # Daphne takes multipart bodies apart, whoever they are for.
+    return not head.isascii() or b"%" in head or b"multipart/" in head
+
+
+def _check_stream(answer: Answer, body: bytes) -> None:
+    if answer.status != 200:
+        raise Unexpected("a stream with a status other than 200")
+    if body and not body.endswith(b"\n\n"):
+        raise Unexpected("the stream ends within a frame")
+    frames = body.removesuffix(b"\n\n").split(b"\n\n") if body else []
+    try:
+        assert_complete([event_of(frame) for frame in frames if not frame.startswith(b":")])
+    except (BadStream, ValueError) as error:
+        raise Unexpected(f"the stream: {error}") from error
+
+
+def _check_json(answer: Answer, body: bytes) -> None:
+    if answer.content_type != JSON:
+        raise Unexpected(f"content type {answer.content_type!r}")
+    try:
+        value = json.loads(body)
+    except ValueError as error:
+        raise Unexpected(f"a body that is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise Unexpected("a body that is not an object")
+    if answer.status != 200 and set(value) not in KEYS[answer.status]:
+        raise Unexpected(f"a body of keys {sorted(value)}")
