@@ -6,7 +6,7 @@ import abc
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ class RunInput:
     """What the client asked an agent to do.
 
     The attributes are snake_case; what is inside them (messages, tools, context entries, resume
-    entries) is in wire form, exactly as the client sent it and already validated.
+    entries) is in wire form, exactly as the client sent it and already validated. ``state`` is
+    ``None`` if the client sent none.
     """
 
     thread_id: str
@@ -34,6 +35,8 @@ class RunInput:
     resume: list[dict[str, Any]] | None = None
     parent_run_id: str | None = None
     protocol_version: str | None = None
+    #: The client sent ``forwardedProps`` as an explicit null: an echo repeats that.
+    has_null_props: bool = False
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Self:
@@ -49,6 +52,21 @@ class RunInput:
             resume=wire.get("resume"),
             parent_run_id=wire.get("parentRunId"),
             protocol_version=wire.get("protocolVersion"),
+            has_null_props=wire.get("forwardedProps", ...) is None,
+        )
+
+    def for_agent(self) -> Self:
+        """This input as agents get it.
+
+        Activity messages are between the server and the page, and which run came before is the
+        client's business; ``forwarded_props`` are ``{}`` if there are none.
+        """
+        return replace(
+            self,
+            messages=[m for m in self.messages if m["role"] != "activity"],
+            forwarded_props={} if self.forwarded_props is None else self.forwarded_props,
+            parent_run_id=None,
+            has_null_props=False,
         )
 
     def to_wire(self) -> dict[str, Any]:
@@ -69,6 +87,8 @@ class RunInput:
         ):
             if value is not None:
                 wire[key] = value
+        if self.has_null_props:
+            wire["forwardedProps"] = None
         return wire
 
     def to_model(self) -> RunAgentInput:

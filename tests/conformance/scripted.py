@@ -237,14 +237,16 @@ def whoami(context: RunContext, *_: float) -> AsyncIterator[Event]:
 def echo(context: RunContext, *_: float) -> AsyncIterator[Event]:
     wire = context.input.to_wire()
     shown = {
-        "keys": sorted(wire),
+        # An agent always finds a state, if only that there is none.
+        "keys": sorted(wire.keys() | {"state"}),
         "messages": wire["messages"],
-        "state": wire.get("state"),
         "tools": wire["tools"],
         "context": wire["context"],
-        "forwardedProps": wire.get("forwardedProps"),
+        "forwardedProps": wire["forwardedProps"],
         "resume": wire.get("resume"),
     }
+    if context.state is not None:
+        shown["state"] = context.state
     return saying(context, compact_json(shown))
 
 

@@ -150,6 +150,39 @@ class TestInput:
 
         assert RunInput.from_wire(wire).to_wire() == wire
 
+    def test_to_wire__null(self):
+        """Null properties are not the same as none, and neither are they for an echo."""
+        wire = run_input(forwardedProps=None)
+
+        assert RunInput.from_wire(wire).to_wire() == wire
+
+    @pytest.mark.parametrize("nothing", [..., None])
+    def test_for_agent__nothing_sent(self, nothing):
+        """An agent always finds properties, and None where there is no state."""
+        wire = run_input(state=nothing, forwardedProps=nothing)
+
+        found = RunInput.from_wire(wire).for_agent()
+
+        assert found.forwarded_props == {}
+        assert found.state is None
+        assert found.to_wire() == run_input(state=...)
+
+    @pytest.mark.parametrize("value", [{}, {"a": 1}, "text", [1], 0, False])
+    def test_for_agent__as_sent(self, value):
+        """What the client sent is not touched."""
+        wire = run_input(state=value, forwardedProps=value)
+
+        assert RunInput.from_wire(wire).for_agent().to_wire() == wire
+
+    def test_for_agent__not_its_business(self):
+        """Activity messages and the run before this one stay between server and client."""
+        activity = {"id": "a1", "role": "activity", "activityType": "PLAN", "content": {}}
+        said = {"id": "u1", "role": "user", "content": "hi"}
+        sent = RunInput.from_wire(run_input(messages=[activity, said], parentRunId="r0"))
+
+        assert sent.for_agent().to_wire() == run_input(messages=[said])
+        assert sent.to_wire()["messages"] == [activity, said]
+
     def test_to_model(self):
         """The input is there as the model of ag-ui-protocol, too."""
         model = RunInput.from_wire(run_input(state=..., forwardedProps=...)).to_model()
