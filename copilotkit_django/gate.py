@@ -27,7 +27,14 @@ from copilotkit_django.identity import identify
 from copilotkit_django.operations.call import Call
 from copilotkit_django.origins import refuse_cross_origin
 from copilotkit_django.responses import JsonAnswer, error_answer
-from copilotkit_django.routes import Envelope, Route, from_envelope, from_path, segments_of
+from copilotkit_django.routes import (
+    Envelope,
+    Route,
+    admit,
+    from_envelope,
+    from_path,
+    segments_of,
+)
 from copilotkit_django.runtime import Runtime
 
 logger = logging.getLogger("copilotkit.request")
@@ -47,7 +54,7 @@ async def pass_through(
     ``remainder`` is the part of the decoded path behind the mount point. Never raises anything but
     cancellation.
     """
-    context = RequestContext(runtime=runtime, path=request.path)
+    context = RequestContext(runtime=runtime, path=raw_path(request) or quote(request.path))
     request._copilotkit = context  # type: ignore[attr-defined]
     try:
         if not isinstance(request, ASGIRequest):
@@ -84,7 +91,12 @@ async def _answer(
                 except ShortCircuit as answer:
                     # The reference calls neither on_response nor the after middleware here.
                     return answer.response
-            response = await _routed(runtime, request, remainder, handler)
+            try:
+                envelope = _route(runtime, request, remainder)
+            except CopilotKitError as error:
+                # There is nothing to be done, so there is no after either.
+                return await _responded(runtime, request, error_answer(error))
+            response = await _handled(runtime, request, envelope, handler)
         except ShortCircuit as answer:
             return await _responded(runtime, request, answer.response)
         response = await _responded(runtime, request, response)
@@ -103,17 +115,10 @@ def _next(request: HttpRequest, result: Any) -> HttpRequest:
     return request
 
 
-async def _routed(
-    runtime: Runtime, request: HttpRequest, remainder: str, handler: Handler
+async def _handled(
+    runtime: Runtime, request: HttpRequest, envelope: Envelope, handler: Handler
 ) -> HttpResponseBase:
     context = copilotkit(request)
-    try:
-        envelope = _route(runtime, request, remainder)
-    except CopilotKitError as error:
-        return error_answer(error)
-    context.route = envelope.route
-    if envelope.route.single and envelope.route.path:
-        context.path = envelope.route.path
     request = _next(request, await runtime.hooks.call("on_before_handler", request, envelope.route))
     caller = Call(
         endpoint=runtime.endpoint,
@@ -130,20 +135,32 @@ async def _routed(
 
 
 def _route(runtime: Runtime, request: HttpRequest, remainder: str) -> Envelope:
+    """What the request asks for, and may ask for. The context knows it even if it may not."""
+    envelope = _read_route(runtime, request, remainder)
+    context = copilotkit(request)
+    context.route = envelope.route
+    if envelope.route.single and envelope.route.path:
+        context.path = envelope.route.path
+    admit(envelope.route, memories=runtime.options.expose_memory_routes)
+    return envelope
+
+
+def _read_route(runtime: Runtime, request: HttpRequest, remainder: str) -> Envelope:
     mount = request.path_info[: len(request.path_info) - len(remainder)]
     if remainder and not remainder.startswith("/") and not mount.endswith("/"):
         # Mounted at "api/copilotkit", asked for "api/copilotkitchen".
         raise NotFound
-    memories = runtime.options.expose_memory_routes
     raw = raw_remainder(request, remainder)
     if not segments_of(raw):
         if request.method != "POST":
             raise NotFound if request.method == "GET" else MethodNotAllowed("POST")
-        content_type = request.META.get("CONTENT_TYPE", "")
-        return from_envelope(content_type, request.body, memories=memories)
+        return from_envelope(
+            request.META.get("CONTENT_TYPE", ""),
+            request.body,
+            memories=runtime.options.expose_memory_routes,
+        )
     query = request.META.get("QUERY_STRING", "")
-    route = from_path(raw, request.method or "GET", query, memories=memories)
-    return Envelope(route)
+    return Envelope(from_path(raw, request.method or "GET", query))
 
 
 def raw_remainder(request: HttpRequest, remainder: str) -> str:
@@ -152,14 +169,19 @@ def raw_remainder(request: HttpRequest, remainder: str) -> str:
     Django decodes paths before routing, which makes ``a%2Fb`` two segments; ids may hold any
     character.
     """
-    scope: dict[str, Any] = getattr(request, "scope", {})
-    raw = scope.get("raw_path")
-    decoded = scope.get("path", "")
-    if not raw or not decoded.endswith(remainder):
+    decoded = getattr(request, "scope", {}).get("path", "")
+    raw = raw_path(request)
+    if raw is None or not decoded.endswith(remainder):
         # What is decoded once must not be decoded again with the ids.
         return quote(remainder)
     mounted_at = len(segments_of(decoded[: len(decoded) - len(remainder)]))
-    return "/".join(segments_of(raw.decode("latin-1").partition("?")[0])[mounted_at:])
+    return "/".join(segments_of(raw)[mounted_at:])
+
+
+def raw_path(request: HttpRequest) -> str | None:
+    """The path as the client encoded it, where the server tells."""
+    raw: bytes = getattr(request, "scope", {}).get("raw_path") or b""
+    return raw.decode("latin-1").partition("?")[0] or None
 
 
 async def _responded(

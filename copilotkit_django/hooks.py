@@ -32,8 +32,9 @@ class RequestContext:
     """What is known about a request on its way; `copilotkit` gives it.
 
     ``context`` is a dict of the project's own: what a hook puts there, the agent, later hooks and
-    the after middleware find. ``path`` is the full path of the request (of a ``resource/request``
-    envelope: the path it asks for), ``route`` is ``None`` until the request is routed.
+    the after middleware find. ``path`` is the full path of the request, percent-encoded as it was
+    sent (of a ``resource/request`` envelope: the path it asks for), ``route`` is ``None`` until the
+    request is routed.
     """
 
     runtime: Runtime
@@ -84,7 +85,8 @@ class Hooks:
     def on_response(self, request: HttpRequest, response: HttpResponseBase, route: Route) -> Any:
         """There is an answer; return another one to replace it.
 
-        What was answered before routing comes with a stand-in route named ``info``.
+        What was answered before routing, and what leads nowhere, comes with a stand-in route named
+        ``info``.
         """
 
     def on_error(self, request: HttpRequest, error: Exception, route: Route | None) -> Any:

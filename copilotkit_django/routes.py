@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -52,12 +53,12 @@ class Route:
 class _Pattern:
     segments: tuple[str, ...]
     name: str
-    #: HTTP method to the operation it means; most patterns have one.
-    methods: Mapping[str, str]
+    #: The HTTP methods it takes.
+    methods: tuple[str, ...]
 
 
-def _pattern(path: str, name: str, *methods: str, **other: str) -> _Pattern:
-    return _Pattern(tuple(path.split("/")), name, {method: name for method in methods} | other)
+def _pattern(path: str, name: str, *methods: str) -> _Pattern:
+    return _Pattern(tuple(path.split("/")), name, methods)
 
 
 #: Path patterns in the order they are tried; ``:x`` stands for an id. A path matches by its
@@ -87,6 +88,9 @@ PATTERNS = (
     _pattern("annotate", "annotate", "POST"),
 )
 
+#: The HTTP methods of each operation that has a path.
+ALLOWED = {pattern.name: pattern.methods for pattern in PATTERNS}
+
 #: Operations of the single-route envelope, with the parameters each needs.
 ENVELOPE_METHODS: Mapping[str, tuple[str, ...]] = {
     "agent/run": ("agentId",),
@@ -101,9 +105,14 @@ ENVELOPE_METHODS: Mapping[str, tuple[str, ...]] = {
 }
 #: Those among them whose body may not be left out.
 BODY_REQUIRED = frozenset({"agent/run", "agent/suggest", "agent/connect", "transcribe"})
+#: Those that take one: an explicit null is none.
+BODY_TAKEN = BODY_REQUIRED | {"agent/stop"}
 
-#: Operations ``resource/request`` may ask for.
-RESOURCES = ("threads/", "memories/", "annotate")
+#: Operations ``resource/request`` may ask for; those of memories only where they are exposed.
+RESOURCES_WITHOUT_MEMORIES = ("threads/", "annotate")
+RESOURCES = (*RESOURCES_WITHOUT_MEMORIES, "memories/")
+
+NOT_RELATIVE = "Resource path must be Runtime-relative"
 
 _MALFORMED_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -146,18 +155,15 @@ def _decode(segment: str) -> str | None:
         return None
 
 
-def from_path(raw_path: str, http_method: str, query: str, *, memories: bool = False) -> Route:
-    """The route of a raw path below the mount point.
+def from_path(raw_path: str, http_method: str, query: str) -> Route:
+    """The route of a raw path below the mount point. Raises `NotFound`.
 
-    Raises `NotFound`, also for memory routes unless ``memories``, and `MethodNotAllowed`.
+    Whether it may be asked for like that is for `admit` to say.
     """
     found = match(segments_of(raw_path))
-    if found is None or (found[0].segments[0] == "memories" and not memories):
+    if found is None:
         raise NotFound
     pattern, ids = found
-    if http_method not in pattern.methods:
-        raise MethodNotAllowed(*pattern.methods)
-    parameters = {key: values[-1] for key, values in parse_qs(query, True).items()}
     return Route(
         pattern.name,
         agent_id=ids.get("agent_id"),
@@ -165,8 +171,24 @@ def from_path(raw_path: str, http_method: str, query: str, *, memories: bool = F
         memory_id=ids.get("memory_id"),
         path=raw_path,
         http_method=http_method,
-        query=parameters,
+        query={key: values[0] for key, values in parse_qs(query, True).items()},
     )
+
+
+def admit(route: Route, *, memories: bool = False) -> None:
+    """Refuse what a path leads to and may not be asked for.
+
+    Raises `NotFound` for memory routes unless ``memories``, and `MethodNotAllowed`.
+    """
+    if not route.path:
+        # An envelope names its operation; only what it asks for by path has a method that may be
+        # wrong.
+        return
+    if route.method.startswith("memories/") and not memories:
+        raise NotFound
+    allowed = ALLOWED[route.method]
+    if route.http_method not in allowed:
+        raise MethodNotAllowed(*allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,31 +199,34 @@ class Envelope:
     body: Any = None
     has_body: bool = False
 
+    @property
+    def lacks_body(self) -> bool:
+        """The operation takes a body and the envelope has none. An explicit null is none."""
+        needy = BODY_TAKEN if self.has_body else BODY_REQUIRED
+        return self.body is None and self.route.single and self.route.method in needy
+
 
 def from_envelope(content_type: str, body: bytes, *, memories: bool = False) -> Envelope:
     """Read a single-route envelope: ``{"method", "params"?, "body"?}``.
 
-    Raises `UnsupportedMediaType`, `InvalidRequest` naming the field that is wrong, and for a
-    ``resource/request`` also what `from_path` raises.
+    Raises `UnsupportedMediaType`, `InvalidRequest` naming the field that is wrong, and `NotFound`
+    for a ``resource/request`` of what is no resource.
     """
-    if "application/json" not in content_type.lower():
+    if "application/json" not in content_type:
         raise UnsupportedMediaType("Single-route endpoint expects JSON payloads")
     try:
         value = parse_json(body)
     except InvalidInput:
         raise InvalidRequest("Invalid JSON payload") from None
     method = value.get("method") if isinstance(value, dict) else None
-    if not isinstance(method, str) or not method:
+    if method in (None, "", 0):
         raise InvalidRequest("Missing method field")
-    required = ENVELOPE_METHODS.get(method)
+    required = ENVELOPE_METHODS.get(method) if isinstance(method, str) else None
     if required is None:
-        raise InvalidRequest(f"Unsupported method '{method}'")
+        raise InvalidRequest(f"Unsupported method '{_as_text(method)}'")
     params = value.get("params")
     params = params if isinstance(params, dict) else {}
     ids = {name: _parameter(params, name) for name in required}
-    # An explicit null is no body either; only where none is needed may the key be absent.
-    if value.get("body") is None and (method in BODY_REQUIRED or "body" in value):
-        raise InvalidRequest("Missing request body for JSON handler")
     if method == "resource/request":
         route = _resource(params, memories=memories)
     else:
@@ -213,6 +238,15 @@ def from_envelope(content_type: str, body: bytes, *, memories: bool = False) -> 
             single=True,
         )
     return Envelope(route, value.get("body"), "body" in value)
+
+
+def _as_text(value: Any) -> str:
+    """A JSON value as the reference puts it into a sentence."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return ",".join("" if item is None else _as_text(item) for item in value)
+    return "[object Object]" if isinstance(value, dict) else json.dumps(value)
 
 
 def _parameter(params: Mapping[str, Any], name: str) -> str:
@@ -228,12 +262,14 @@ def _resource(params: Mapping[str, Any], *, memories: bool) -> Route:
     try:
         parts = urlsplit(path)
     except ValueError:
-        raise NotFound from None
-    if not path.startswith("/") or path.startswith("//") or parts.scheme or parts.netloc:
+        raise InvalidRequest(NOT_RELATIVE) from None
+    # Where a path may begin with a host, URL parsers take a backslash for a slash.
+    if not path.startswith("/") or path[1:2] in ("/", "\\") or parts.scheme or parts.netloc:
+        raise InvalidRequest(NOT_RELATIVE)
+    if "\\" in parts.path:
         raise NotFound
-    found = match(segments_of(parts.path))
+    route = from_path(parts.path, http_method.upper(), parts.query)
     # Asked before the method is: what may not be asked for here does not name its methods.
-    if found is None or not found[0].name.startswith(RESOURCES):
+    if not route.method.startswith(RESOURCES if memories else RESOURCES_WITHOUT_MEMORIES):
         raise NotFound
-    route = from_path(parts.path, http_method.upper(), parts.query, memories=memories)
     return replace(route, single=True)

@@ -13,7 +13,7 @@ from copilotkit_django.exceptions import (
     NotFound,
     UnsupportedMediaType,
 )
-from copilotkit_django.routes import from_envelope, from_path
+from copilotkit_django.routes import admit, from_envelope, from_path
 
 ROUTES = [
     ("GET", "info", {"method": "info"}),
@@ -45,7 +45,9 @@ ROUTES = [
 
 
 def route(path, method="POST", query="", **options):
-    return from_path(path, method, query, **options)
+    found = from_path(path, method, query)
+    admit(found, **options)
+    return found
 
 
 def envelope(value, content_type="application/json", **options):
@@ -53,10 +55,12 @@ def envelope(value, content_type="application/json", **options):
 
 
 def resource(path, http_method="GET", **options):
-    return envelope(
+    found = envelope(
         {"method": "resource/request", "params": {"path": path, "httpMethod": http_method}},
         **options,
     )
+    admit(found.route, **options)
+    return found
 
 
 class TestPath:
@@ -127,25 +131,34 @@ class TestPath:
         with pytest.raises(NotFound):
             route(f"agent/{raw}/run")
 
+    @pytest.mark.parametrize("path", ["%69nfo", "th%72eads", "agent/a/%72un"])
+    def test_from_path__encoded_name(self, path):
+        """Only ids may be percent-encoded."""
+        with pytest.raises(NotFound):
+            route(path)
+
     @pytest.mark.parametrize(
         ("path", "method", "allowed"),
         [
             ("info", "POST", "GET"),
             ("info", "HEAD", "GET"),
             ("info", "OPTIONS", "GET"),
+            ("info", "PROPFIND", "GET"),
             ("agent/a/run", "GET", "POST"),
             ("threads/t", "GET", "PATCH, DELETE"),
+            ("threads//messages", "GET", "PATCH, DELETE"),
             ("threads/clear", "GET", "POST"),
             ("memories", "DELETE", "GET, POST"),
             ("memories/m", "POST", "PATCH, DELETE"),
         ],
     )
     def test_from_path__wrong_method(self, path, method, allowed):
-        """A route that exists for other methods names them."""
+        """A route that exists for other methods names them, and is known all the same."""
         with pytest.raises(MethodNotAllowed) as caught:
             route(path, method, memories=True)
 
         assert caught.value.headers["Allow"] == allowed
+        assert from_path(path, method, "").http_method == method
 
     @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
     def test_from_path__memories_not_exposed(self, method):
@@ -153,11 +166,13 @@ class TestPath:
         with pytest.raises(NotFound):
             route("memories", method)
 
+        assert from_path("memories", method, "").method == "memories/list"
+
     def test_from_path__query(self):
-        """Query parameters are decoded; of a repeated one the last value counts."""
+        """Query parameters are decoded; of a repeated one the first value counts."""
         found = route("threads", "GET", "agentId=a%20b&x=&limit=1&limit=2")
 
-        assert found.query == {"agentId": "a b", "x": "", "limit": "2"}
+        assert found.query == {"agentId": "a b", "x": "", "limit": "1"}
 
 
 class TestEnvelope:
@@ -168,7 +183,7 @@ class TestEnvelope:
 
         assert found.route.as_dict() == {"method": method, "agentId": "a/b"}
         assert found.route.single
-        assert found.has_body
+        assert not found.lacks_body
         assert found.body == {"x": None}
 
     def test_from_envelope__stop(self):
@@ -176,20 +191,46 @@ class TestEnvelope:
         found = envelope({"method": "agent/stop", "params": {"agentId": "a", "threadId": "t"}})
 
         assert found.route.as_dict() == {"method": "agent/stop", "agentId": "a", "threadId": "t"}
-        assert not found.has_body
+        assert found.body is None
+        assert not found.lacks_body
 
+    @pytest.mark.parametrize("extra", [{}, {"body": None}])
     @pytest.mark.parametrize("method", ["info", "inspector/metadata", "inspector/learning"])
-    def test_from_envelope__without_parameters(self, method):
+    def test_from_envelope__without_parameters(self, method, extra):
         """Some operations need nothing but their name."""
-        assert envelope({"method": method}).route.as_dict() == {"method": method}
+        found = envelope({"method": method, **extra})
 
-    def test_from_envelope__charset(self):
-        """Parameters of the content type do not matter."""
-        found = envelope({"method": "info"}, "Application/JSON; charset=utf-8")
+        assert found.route.as_dict() == {"method": method}
+        assert not found.lacks_body
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            {"method": "agent/run", "params": {"agentId": "a"}},
+            {"method": "agent/run", "params": {"agentId": "a"}, "body": None},
+            {"method": "agent/stop", "params": {"agentId": "a", "threadId": "t"}, "body": None},
+            {"method": "transcribe"},
+        ],
+    )
+    def test_from_envelope__no_body(self, value):
+        """A body that is missing, or null, is noticed where one is needed."""
+        assert envelope(value).lacks_body
+
+    def test_from_envelope__byte_order_mark(self):
+        """Some programs put a byte order mark in front of what they send."""
+        found = from_envelope("application/json", b'\xef\xbb\xbf{"method": "info"}')
 
         assert found.route.method == "info"
 
-    @pytest.mark.parametrize("content_type", ["", "text/plain", "multipart/form-data"])
+    def test_from_envelope__charset(self):
+        """Parameters of the content type do not matter."""
+        found = envelope({"method": "info"}, "application/json; charset=utf-8")
+
+        assert found.route.method == "info"
+
+    @pytest.mark.parametrize(
+        "content_type", ["", "text/plain", "multipart/form-data", "Application/JSON"]
+    )
     def test_from_envelope__other_content_type(self, content_type):
         """An envelope is JSON and says so."""
         with pytest.raises(UnsupportedMediaType):
@@ -209,9 +250,16 @@ class TestEnvelope:
             ("info", "method"),
             ({}, "method"),
             ({"method": None}, "method"),
-            ({"method": 7}, "method"),
-            ({"method": ""}, "method"),
-            ({"method": ["info"]}, "method"),
+            ({"method": 0}, "Missing method field"),
+            ({"method": False}, "Missing method field"),
+            ({"method": ""}, "Missing method field"),
+            ({"method": 7}, "Unsupported method '7'"),
+            ({"method": 1.5}, "Unsupported method '1.5'"),
+            ({"method": True}, "Unsupported method 'true'"),
+            ({"method": []}, "Unsupported method ''"),
+            ({"method": ["info"]}, "Unsupported method 'info'"),
+            ({"method": [[], "a", None]}, "Unsupported method ',a,'"),
+            ({"method": {}}, r"Unsupported method '\[object Object\]'"),
             ({"method": "agent/walk"}, "agent/walk"),
             ({"method": "Info"}, "Info"),
             ({"method": "threads/list"}, "threads/list"),
@@ -221,9 +269,6 @@ class TestEnvelope:
             ({"method": "agent/run", "params": {"agentId": "  "}, "body": {}}, "agentId"),
             ({"method": "agent/run", "params": {"agentId": 7}, "body": {}}, "agentId"),
             ({"method": "agent/stop", "params": {"agentId": "a"}}, "threadId"),
-            ({"method": "agent/run", "params": {"agentId": "a"}}, "body"),
-            ({"method": "agent/run", "params": {"agentId": "a"}, "body": None}, "body"),
-            ({"method": "transcribe"}, "body"),
             ({"method": "resource/request", "params": {"httpMethod": "GET"}}, "path"),
             ({"method": "resource/request", "params": {"path": "/threads"}}, "httpMethod"),
         ],
@@ -260,23 +305,40 @@ class TestResource:
         "path",
         [
             "threads",
+            " /threads",
             "//threads",
             "///threads",
+            "/\t/other.example/threads",
             "http://other.example/threads",
+            "\\threads",
+            "/\\other.example/threads",
+            "//[",
+            "//[::1/threads",
+            "/\t/[",
+        ],
+    )
+    def test_resource__elsewhere(self, path):
+        """A resource path starts at this endpoint."""
+        with pytest.raises(InvalidRequest, match="Resource path must be Runtime-relative"):
+            resource(path)
+
+    @pytest.mark.parametrize(
+        "path",
+        [
             "/info",
             "/nowhere",
             "/agent/a/run",
             "/transcribe",
-            "\\threads",
-            "//[",
-            "//[::1/threads",
             "/",
             "/memories",
-            "/\t/[",
+            "/threads/%zz/messages",
+            "/x\\threads",
+            "/x\\y/threads",
+            "/threads/a\\b/messages",
         ],
     )
     def test_resource__not_allowed(self, path):
-        """Only resources of this endpoint can be asked for."""
+        """Only resources of this endpoint can be asked for, and backslashes lead to none."""
         with pytest.raises(NotFound):
             resource(path)
 
