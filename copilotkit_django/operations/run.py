@@ -23,7 +23,7 @@ async def run(call: Call, agent_id: str, body: bytes) -> AsyncIterator[Batch]:
         request = call.run_request(agent_id, agent, wire)
         if is_suggestion(wire):
             return suggestions(request)
-        request.digest = hashlib.blake2b(body, digest_size=16).digest()
+        request.digest = hashlib.blake2b(agent_id.encode() + b"\0" + body, digest_size=16).digest()
         reader = await call.endpoint.runner.run(request)
         return call.overheard(reader, agent_id, wire)
     except Exception as error:

@@ -44,7 +44,7 @@ class RunRequest:
     user: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     request_context: dict[str, Any] = field(default_factory=dict)
-    #: Digest of the request body: tells a request sent twice from a second request.
+    #: Digest of agent id and request body: tells a request sent twice from a second request.
     digest: bytes = b""
     policy: RunPolicy = field(default_factory=lambda: RunPolicy())
 
