@@ -12,12 +12,12 @@ from copilotkit_django.operations.call import Call
 async def stop(call: Call, agent_id: str, thread_id: str, body: bytes) -> dict[str, Any]:
     """Stop the caller's thread, or only the run named in the optional body ``{"runId"}``.
 
-    Answers whether a run was asked to stop; its stream then ends by itself. Raises
-    `AgentNotFound` before looking at the body, and `BadRequest`.
+    Answers whether a run was asked to stop; its stream then ends by itself. Raises `BadRequest`
+    before looking for the agent, and `AgentNotFound`.
     """
+    run_id = _run_id(body)
     try:
         await call.agent(agent_id)
-        run_id = _run_id(body)
         stopped = await call.endpoint.runner.stop(call.thread(thread_id), run_id)
     except Exception as error:
         raise call.failed("Failed to stop agent", error) from error
@@ -32,7 +32,7 @@ async def stop(call: Call, agent_id: str, thread_id: str, body: bytes) -> dict[s
 
 
 def _run_id(body: bytes) -> str | None:
-    if not body:
+    if not body.strip():
         return None
     try:
         value = parse_json(body)
