@@ -42,7 +42,7 @@ async def list_threads(call: Call, query: Mapping[str, str]) -> dict[str, Any]:
     records = await store.list(
         call.scope,
         ThreadQuery(
-            agent_id=query.get("agentId"),
+            agent_id=query.get("agentId") or None,
             include_archived=query.get("includeArchived") == "true",
             # One more than asked for tells whether there is another page.
             limit=None if limit is None else limit + 1,
