@@ -8,6 +8,7 @@ untouched.
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
@@ -31,9 +32,11 @@ class InvalidInput(ValueError):
 def parse_json(body: bytes) -> Any:
     """The JSON value in ``body``.
 
-    Half emojis (lone surrogates), which browsers do send after cutting a string, are accepted.
-    Raises `InvalidInput` for what is not JSON or is nested deeper than ``MAX_DEPTH``.
+    Half emojis (lone surrogates), which browsers do send after cutting a string, are accepted, and
+    so is a byte order mark in front. Raises `InvalidInput` for what is not JSON or is nested deeper
+    than ``MAX_DEPTH``.
     """
+    body = body.removeprefix(codecs.BOM_UTF8)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
