@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
 import ssl
@@ -22,6 +23,15 @@ ERROR_TEXT_BYTES = 2000
 #: The largest event taken from an endpoint.
 MAX_EVENT_BYTES = 64 * 1024 * 1024
 
+#: How a run ends that was stopped while its endpoint was still speaking. Official clients know the
+#: code and show no error.
+ABORTED = {
+    "type": "RUN_ERROR",
+    "message": "This operation was aborted",
+    "code": "abort",
+    "rawEvent": {},
+}
+
 BLOCK_END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -34,7 +44,8 @@ class HttpAgent(Agent):
 
     ``headers`` are sent with every run and win over forwarded ones of the same name, whatever
     their case. Redirects are not followed: forwarded credentials go to ``url`` and nowhere else.
-    A refused, cut or malformed answer ends that run with a ``RUN_ERROR``.
+    A refused, cut or malformed answer ends that run with a ``RUN_ERROR``, and so does the user's
+    stop: what the endpoint would have said is not known.
     """
 
     def __init__(
@@ -57,19 +68,24 @@ class HttpAgent(Agent):
         return self
 
     async def run(self, context: RunContext) -> AsyncIterator[Event]:
-        async with (
-            httpx.AsyncClient(timeout=self.timeout, verify=_tls()) as client,
-            client.stream(
-                "POST",
-                self.url,
-                content=encode(context.input.to_wire()),
-                headers=self._headers_for(context),
-            ) as response,
-        ):
-            if not response.is_success:
-                raise RemoteAgentError(f"HTTP {response.status_code}: {await _text(response)}")
-            async for event in events(response.aiter_bytes()):
-                yield event
+        try:
+            async with (
+                httpx.AsyncClient(timeout=self.timeout, verify=_tls()) as client,
+                client.stream(
+                    "POST",
+                    self.url,
+                    content=encode(context.input.to_wire()),
+                    headers=self._headers_for(context),
+                ) as response,
+            ):
+                if not response.is_success:
+                    raise RemoteAgentError(f"HTTP {response.status_code}: {await _text(response)}")
+                async for event in events(response.aiter_bytes()):
+                    yield event
+        except asyncio.CancelledError:
+            if not context.stop.is_set():
+                raise
+            yield dict(ABORTED)
 
     def _headers_for(self, context: RunContext) -> dict[str, str]:
         headers = {"accept": "text/event-stream", "content-type": "application/json"}

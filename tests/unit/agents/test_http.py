@@ -238,7 +238,10 @@ class TestRun:
         assert kinds(events)[-1] == "RUN_ERROR"
 
     async def test_run__stopped(self):
-        """Stopping a run closes the connection, so that the remote agent learns of it."""
+        """Stopping a run closes the connection, so that the remote agent learns of it.
+
+        The run ends like any request that was aborted; nothing of it is made up.
+        """
         left = asyncio.Event()
 
         async def hanging(exchange):
@@ -256,8 +259,29 @@ class TestRun:
             events = await events_of(task)
             await within(left.wait())
 
-        assert kinds(events)[-1] == "RUN_FINISHED"
+        assert kinds(events) == [*kinds(EVENTS[:3]), "RUN_ERROR"]
+        assert events[-1]["code"] == "abort"
         assert text_of(events) == EVENTS[2]["delta"]
+        await reader.aclose()
+
+    async def test_run__cancelled(self):
+        """A run that is cancelled for another reason does not say that somebody stopped it."""
+
+        async def hanging(exchange):
+            await exchange.send(STREAM_HEAD, HALF)
+            await exchange.client_left()
+
+        async with upstream(hanging) as server:
+            task = started(HttpAgent(server.url))
+            reader = task.log.read()
+            seen = 0
+            while seen < 3:
+                seen += len(await within(anext(reader)))
+            task.cancel()
+            events = await events_of(task)
+
+        assert kinds(events)[-2:] == ["TEXT_MESSAGE_END", "RUN_ERROR"]
+        assert events[-1]["code"] == "INCOMPLETE_STREAM"
         await reader.aclose()
 
     @pytest.mark.parametrize("status", [301, 302, 307, 308])
