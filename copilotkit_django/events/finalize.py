@@ -14,6 +14,10 @@ INCOMPLETE_MESSAGE: Final = "Run ended without emitting a terminal event"
 STOPPED: Final = ("stopped", "stop_requested")
 FAILED: Final = ("error", "missing_terminal_event")
 
+_ADDED_RESULTS: Final = tuple(
+    f'{{"status":"{status}","reason":"{reason}",' for status, reason in (STOPPED, FAILED)
+)
+
 
 def finalize(
     order: RunOrder,
@@ -69,9 +73,10 @@ def finalize(
 def is_added_result(event: Event) -> bool:
     """Whether a TOOL_CALL_RESULT was added by `finalize`: no tool has said that."""
     content = event["content"]
-    return event["messageId"] == f"{event['toolCallId']}-result" and any(
-        isinstance(content, str) and content.startswith(f'{{"status":"{status}","reason":"{reason}"')
-        for status, reason in (STOPPED, FAILED)
+    return (
+        event["messageId"] == f"{event['toolCallId']}-result"
+        and isinstance(content, str)
+        and content.startswith(_ADDED_RESULTS)
     )
 
 
