@@ -10,6 +10,12 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 from copilotkit_django.conf import NAME, Options, problems, project_settings
+from copilotkit_django.runners import InMemoryRunner
+
+CORS_MIDDLEWARE = (
+    "copilotkit_django.origins.CorsMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+)
 
 
 @register("copilotkit")
@@ -67,6 +73,35 @@ def check_surroundings(app_configs: Any = None, **kwargs: Any) -> Sequence[Check
     return messages
 
 
+@register("copilotkit", Tags.security)
+def check_origins(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
+    """ALLOWED_ORIGINS needs somebody who answers preflights."""
+    try:
+        options = Options.load()
+    except ImproperlyConfigured:
+        return []
+    answered = any(path in CORS_MIDDLEWARE for path in django_settings.MIDDLEWARE)
+    messages: list[CheckMessage] = []
+    if options.allowed_origins and not answered:
+        messages.append(
+            Error(
+                f"{NAME}['ALLOWED_ORIGINS'] is set, but nothing answers preflight requests.",
+                hint="Add 'corsheaders' to INSTALLED_APPS and "
+                "'copilotkit_django.origins.CorsMiddleware' near the top of MIDDLEWARE.",
+                id="copilotkit.E004",
+            )
+        )
+    if "*" in options.allowed_origins and not django_settings.DEBUG:
+        messages.append(
+            Warning(
+                f"{NAME}['ALLOWED_ORIGINS'] lets pages of every origin call with cookies.",
+                hint="Name the origins.",
+                id="copilotkit.W004",
+            )
+        )
+    return messages
+
+
 @register("copilotkit", Tags.security, deploy=True)
 def check_deployment(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMessage]:
     """What is fine on a developer's machine only."""
@@ -75,6 +110,22 @@ def check_deployment(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMe
     except ImproperlyConfigured:
         return []
     messages: list[CheckMessage] = []
+    if isinstance(options.runner, InMemoryRunner) or options.runner is InMemoryRunner:
+        messages.append(
+            Warning(
+                "Conversations are kept in the memory of one process.",
+                hint=f"Leave {NAME}['RUNNER'] out to keep them in the database.",
+                id="copilotkit.W011",
+            )
+        )
+    if "*" in options.allowed_origins:
+        messages.append(
+            Error(
+                "Pages of every origin may call the endpoint with this site's cookies.",
+                hint=f"Name the origins in {NAME}['ALLOWED_ORIGINS'].",
+                id="copilotkit.E011",
+            )
+        )
     if options.authentication == "anonymous-shared":
         messages.append(
             Error(

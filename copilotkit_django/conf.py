@@ -110,6 +110,10 @@ def _bytes(value: Any) -> str | None:
     return None if value > 0 else f"{value!r} is not above 0."
 
 
+def _days(value: Any) -> str | None:
+    return None if value is None else _number(at_least=0)(value)
+
+
 def _choice(*choices: Any) -> Check:
     def check(value: Any) -> str | None:
         if any(value is choice or value == choice for choice in choices):
@@ -153,7 +157,7 @@ class Options:
     )
     runner: Any = option(
         "Who owns what happens to a thread: an `AgentRunner`, a class of one or a dotted path.",
-        "copilotkit_django.runners.InMemoryRunner",
+        "copilotkit_django.runners.database.DatabaseRunner",
         _runner,
         importable=True,
     )
@@ -233,6 +237,11 @@ class Options:
         "How long the raw events of an ended run are kept, for readers that were cut off.",
         600,
         _number(at_least=0),
+    )
+    retention_days: int | None = option(
+        "What `manage.py copilotkit_prune` keeps; `None`: everything, unless it is told.",
+        None,
+        _days,
     )
     store_outage_seconds: float = option(
         "A run whose events cannot be stored for so long is ended.",

@@ -64,6 +64,7 @@ class Thread(models.Model):
                 fields=["scope_key", "-last_run_at", "-thread_id"], name="copilotkit_thread_list"
             ),
             models.Index(fields=["holder", "lease_expires"], name="copilotkit_thread_lease"),
+            models.Index(fields=["updated_at"], name="copilotkit_thread_stale"),
         ]
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
@@ -20,6 +21,10 @@ class ThreadQuerySet(models.QuerySet["Thread"]):
     def with_runs(self) -> Self:
         """Threads a finished run has made visible."""
         return self.filter(last_run_at__isnull=False)
+
+    def untouched_since(self, moment: datetime) -> Self:
+        """Threads on which nothing runs and nothing has changed since."""
+        return self.filter(updated_at__lt=moment, holder="").order_by("updated_at")
 
 
 class RunQuerySet(models.QuerySet["Run"]):

@@ -62,6 +62,8 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 COPILOTKIT = {
     "AGENTS": {"default": "tests.agents.parrot"},
     "AUTHENTICATION": "session",
+    # What these tests are about is not where threads are kept; those that are bring a runner.
+    "RUNNER": "copilotkit_django.runners.InMemoryRunner",
 }
 
 # What Django asks of a site behind TLS; tests speak plain HTTP.

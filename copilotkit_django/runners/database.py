@@ -366,7 +366,7 @@ class DatabaseRunner(AgentRunner):
             try:
                 if loop.time() >= next_sweep:
                     next_sweep = loop.time() + min(SWEEP_SECONDS, self.lease_seconds)
-                    await self._sweep()
+                    await self.sweep()
                 if self._live:
                     await self._watch()
             except StoreDown:
@@ -396,7 +396,8 @@ class DatabaseRunner(AgentRunner):
             elif stop_position == log.position:
                 task.stop()
 
-    async def _sweep(self) -> None:
+    async def sweep(self) -> None:
+        """End runs whose process is gone, and drop raw events nobody will ask for any more."""
         await self.reap_all()
         await self.write(self.store.drop_segments, self.resume_seconds)
 

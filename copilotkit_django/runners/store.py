@@ -388,17 +388,32 @@ class Store(Reads):
             return DeadRun(row[0], row[1], row[2], bytes(row[3]))
         return None
 
-    def delete_threads(self, keys: Sequence[str]) -> int:
-        """Delete threads with everything that belongs to them; returns how many there were."""
+    def delete_threads(
+        self, keys: Sequence[str], *, untouched_since: datetime | None = None
+    ) -> int:
+        """Delete threads with everything that belongs to them; returns how many.
+
+        With ``untouched_since`` only those that no run holds and nothing has changed since, as
+        they are found once they are locked.
+        """
         deleted = 0
         with transaction.atomic(using=self.alias):
             for thread in self._lock(sorted(keys)).values():
+                if untouched_since is not None and not self._is_stale(thread, untouched_since):
+                    continue
                 runs = "(SELECT id FROM {run} WHERE thread_id=%s)"
                 self.execute(f"DELETE FROM {{segment}} WHERE run_id IN {runs}", [thread.pk])
                 self.execute("DELETE FROM {seen} WHERE thread_id=%s", [thread.pk])
                 self.execute("DELETE FROM {run} WHERE thread_id=%s", [thread.pk])
                 deleted += self.execute("DELETE FROM {thread} WHERE id=%s", [thread.pk])
         return deleted
+
+    def _is_stale(self, thread: LockedThread, moment: datetime) -> bool:
+        before = self.connection.ops.adapt_datetimefield_value(moment)
+        found = self.select(
+            "SELECT 1 FROM {thread} WHERE id=%s AND updated_at<%s", [thread.pk, before]
+        )
+        return thread.is_free and any(found)
 
     def drop_segments(self, seconds: float) -> int:
         """Drop the raw events of runs that ended longer ago; returns of how many runs."""

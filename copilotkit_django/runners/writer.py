@@ -177,9 +177,10 @@ class GroupWriter:
                     next_call = time.monotonic() + self._period
                     self._guarded(self._every)
                 self._flush(batch)
-            except Exception:
+            except Exception as error:
                 # A bug of ours must not leave every run of the process without a writer.
                 logger.exception("The writer failed; what it held is lost.")
+                self._refuse(batch, error)
         connections[self._store.alias].close()
 
     def _gather(self, batch: _Batch, until: float) -> None:
@@ -269,9 +270,12 @@ class GroupWriter:
                 self._flush(half)
             return
         logger.error("A write was refused by the database.", exc_info=error)
+        self._refuse(batch, error)
+
+    def _refuse(self, batch: _Batch, error: Exception) -> None:
         for source, _ in batch.appends:
             source.refused(error)
-        self._answer([(job, error) for job in batch.jobs])
+        self._answer([(job, error) for job in (*batch.jobs, *batch.calls)])
 
     def _expire(self, batch: _Batch) -> None:
         """Give up on what nobody waits for any more."""
