@@ -72,6 +72,7 @@ class TestMount:
         settings.COPILOTKIT = {
             "AGENTS": {"default": Parrot()},
             "AUTHENTICATION": "tests.integration.site.by_header",
+            "RUNNER": InMemoryRunner(),
         }
         settings.ROOT_URLCONF = Site({}, url("ai", include("copilotkit_django.urls")))
         alice.base = "/ai"
