@@ -23,6 +23,23 @@ Play = Callable[..., Any]
 Families = Callable[[str, str], dict[str, Any]]
 
 
+def once(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Remember what came of a call, a failure too: nobody waits for the same one again."""
+    known: dict[tuple[str, ...], Any] = {}
+
+    def remembered(*arguments: str) -> Any:
+        if arguments not in known:
+            try:
+                known[arguments] = make(*arguments)
+            except Exception as error:
+                known[arguments] = error
+        if isinstance(known[arguments], Exception):
+            raise known[arguments]
+        return known[arguments]
+
+    return remembered
+
+
 @pytest.fixture(scope="session")
 def node() -> str:
     """Node.js, with the official clients installed."""
@@ -35,27 +52,36 @@ def node() -> str:
 @pytest.fixture(scope="session")
 def families(node: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Families]:
     """What came of all scenarios of a family, which are played together and once."""
-    servers: dict[str, Server] = {}
-    played: dict[tuple[str, str], dict[str, Any]] = {}
+    servers: list[Server] = []
 
-    def start(kept: str) -> Server:
-        database = tmp_path_factory.mktemp("clients") / "threads.sqlite3"
-        return Server(SERVED[kept], str(database) if kept == "database" else None)
+    def start(*arguments: str) -> Server:
+        servers.append(Server(*arguments))
+        return servers[-1]
 
+    @once
+    def urls(kept: str) -> str:
+        if kept == "memory":
+            neighbour = server = start(SERVED[kept])
+        else:
+            database = str(tmp_path_factory.mktemp("clients") / "threads.sqlite3")
+            server = start(SERVED[kept], database)
+            neighbour = start(SERVED[kept], database)
+        return json.dumps({**server.urls, "next_door": neighbour.urls["usual"]})
+
+    @once
     def family(kept: str, name: str) -> dict[str, Any]:
-        if kept not in servers:
-            servers[kept] = start(kept)
-        if (kept, name) not in played:
-            command = [node, "drive.mjs", name, json.dumps(servers[kept].urls)]
-            result = subprocess.run(
-                command, cwd=packages.HERE, capture_output=True, text=True, timeout=FAMILY_SECONDS
-            )
-            assert result.returncode == 0, result.stderr
-            played[kept, name] = json.loads(result.stdout)
-        return played[kept, name]
+        driven = subprocess.run(
+            [node, "drive.mjs", name, urls(kept)],
+            cwd=packages.HERE,
+            capture_output=True,
+            text=True,
+            timeout=FAMILY_SECONDS,
+        )
+        assert driven.returncode == 0, f"exit {driven.returncode}: {driven.stderr}"
+        return json.loads(driven.stdout)
 
     yield family
-    exits = [server.stop() for server in servers.values()]
+    exits = [server.stop() for server in servers]
     assert not any(exits)
 
 

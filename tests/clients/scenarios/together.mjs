@@ -1,4 +1,5 @@
-// More than one client on a thread.
+// More than one client on a thread. Where threads are in a database, who comes second is served
+// by another process, "next_door".
 
 import { histories, KINDS, open, until } from "../clients.mjs";
 
@@ -24,7 +25,7 @@ export async function joined_in_mid_run({ kind, at }) {
   const { threadId } = first.agent;
   const running = first.say("gated");
   await until(() => shows(first, "before"), "the run to be under way");
-  const readers = await join(at("usual"), threadId);
+  const readers = await join(at("next_door"), threadId);
   const connected = readers.map((reader) => reader.connect());
   await until(() => readers.every((reader) => shows(reader, "before")), "the run to be joined");
   await release(at("usual"));
@@ -38,7 +39,7 @@ export async function joined_with_everything_open({ kind, at }) {
   const opened = (client) => client.agent.messages.at(-1)?.toolCalls?.[0].function.arguments.endsWith(":");
   const running = first.say("hangeverything");
   await until(() => opened(first), "the run to be under way");
-  const readers = await join(at("usual"), threadId);
+  const readers = await join(at("next_door"), threadId);
   const connected = readers.map((reader) => reader.connect());
   await until(() => readers.every(opened), "the run to be joined");
   await first.stop();
@@ -47,10 +48,10 @@ export async function joined_with_everything_open({ kind, at }) {
 }
 
 // A second run while one is live.
-async function second_run(kind, site) {
+async function second_run(kind, site, other = site) {
   const first = await open(kind, site);
   const { threadId } = first.agent;
-  const second = await open(kind, site, { threadId });
+  const second = await open(kind, other, { threadId });
   const running = first.say("hang:2");
   await until(() => shows(first, "tok1 "), "the run to be under way");
   await second.say("whoami");
@@ -61,7 +62,7 @@ async function second_run(kind, site) {
   return { during, first: first.view(), live: second.view(), later: await histories(site, threadId) };
 }
 
-export const busy = ({ kind, at }) => second_run(kind, at("usual"));
+export const busy = ({ kind, at }) => second_run(kind, at("usual"), at("next_door"));
 export const superseded = ({ kind, at }) => second_run(kind, at("superseding"));
 
 export async function stopped_by_another({ kind, at }) {
@@ -69,7 +70,7 @@ export async function stopped_by_another({ kind, at }) {
   const { threadId } = first.agent;
   const running = first.say("hang:3");
   await until(() => shows(first, "tok2 "), "the run to be under way");
-  const second = await open(kind, at("usual"), { threadId });
+  const second = await open(kind, at("next_door"), { threadId });
   const connected = second.connect();
   await until(() => shows(second, "tok2 "), "the run to be joined");
   await second.stop();
@@ -86,7 +87,7 @@ export async function left({ kind, at }) {
   client.leave();
   await running;
   await release(at("usual"));
-  return { live: client.view(), later: await histories(at("usual"), threadId) };
+  return { live: client.view(), later: await histories(at("next_door"), threadId) };
 }
 left.kinds = ["agui-0", "agui-1"];
 
