@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from copilotkit_django.events.inputs import InvalidInput, parse_json
+from copilotkit_django.events.inputs import InvalidInput, as_text, parse_json
 from copilotkit_django.exceptions import (
     InvalidRequest,
     MethodNotAllowed,
@@ -223,7 +222,7 @@ def from_envelope(content_type: str, body: bytes, *, memories: bool = False) -> 
         raise InvalidRequest("Missing method field")
     required = ENVELOPE_METHODS.get(method) if isinstance(method, str) else None
     if required is None:
-        raise InvalidRequest(f"Unsupported method '{_as_text(method)}'")
+        raise InvalidRequest(f"Unsupported method '{as_text(method)}'")
     params = value.get("params")
     params = params if isinstance(params, dict) else {}
     ids = {name: _parameter(params, name) for name in required}
@@ -238,15 +237,6 @@ def from_envelope(content_type: str, body: bytes, *, memories: bool = False) -> 
             single=True,
         )
     return Envelope(route, value.get("body"), "body" in value)
-
-
-def _as_text(value: Any) -> str:
-    """A JSON value as the reference puts it into a sentence."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return ",".join("" if item is None else _as_text(item) for item in value)
-    return "[object Object]" if isinstance(value, dict) else json.dumps(value)
 
 
 def _parameter(params: Mapping[str, Any], name: str) -> str:

@@ -23,8 +23,8 @@ class TranscriptionError(CopilotKitError):
     retryable: ClassVar[bool] = True
     default: ClassVar[str] = "The transcription failed."
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(message or self.default)
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(self.default if message is None else message)
 
     def body(self) -> dict[str, Any]:
         return {**super().body(), "retryable": self.retryable}

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.core.exceptions import SuspiciousOperation
-from django.core.files.uploadedfile import UploadedFile
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
-from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
@@ -19,7 +16,7 @@ from copilotkit_django.events.wire import encode
 from copilotkit_django.exceptions import InvalidRequest, ThreadBusy
 from copilotkit_django.gate import pass_through
 from copilotkit_django.identity import SHARED_SCOPE
-from copilotkit_django.operations import hosted, threads
+from copilotkit_django.operations import hosted, recordings, threads
 from copilotkit_django.operations import transcribe as speech
 from copilotkit_django.operations.call import Call
 from copilotkit_django.operations.connect import connect
@@ -31,7 +28,7 @@ from copilotkit_django.responses import EventStreamResponse, JsonAnswer, single_
 from copilotkit_django.routes import Envelope, Route
 from copilotkit_django.runners.log import START, Batch, Cursor
 from copilotkit_django.runtime import Runtime
-from copilotkit_django.transcription import Audio, InvalidTranscriptionRequest
+from copilotkit_django.transcription import InvalidTranscriptionRequest
 
 #: Set in an ASGI scope whose synchronous code runs on one of a few long-lived threads.
 LONG_LIVED_THREADS = "copilotkit.long_lived_threads"
@@ -162,37 +159,16 @@ async def _threads_clear(work: Work) -> HttpResponse:
 async def _transcribe(work: Work) -> Any:
     # Without a service it is no use to say what is wrong with the request.
     speech.service(work.call)
-    content_type = work.request.META.get("CONTENT_TYPE", "").lower()
+    content_type = work.request.META.get("CONTENT_TYPE", "")
     if work.route.single or "application/json" in content_type:
-        audio = speech.encoded(work.body)
+        audio = recordings.from_json(work.body)
     elif "multipart/form-data" in content_type:
-        audio = await sync_to_async(_uploaded)(work.request)
+        audio = recordings.from_form(work.body, content_type)
     else:
         raise InvalidTranscriptionRequest(
             "Request must be multipart/form-data or application/json with base64 audio"
         )
     return await speech.transcribe(work.call, audio)
-
-
-def _uploaded(request: HttpRequest) -> Audio:
-    try:
-        upload = request.FILES.get("audio")
-    except (MultiPartParserError, SuspiciousOperation) as error:
-        raise InvalidTranscriptionRequest(f"The form cannot be read: {error}") from None
-    if not isinstance(upload, UploadedFile):
-        raise InvalidTranscriptionRequest(
-            "No audio file found in form data. Please include an 'audio' field."
-        )
-    parameters = [
-        f"{name}={value.decode('latin-1')}" for name, value in _parameters(upload).items()
-    ]
-    # A part that names no type is text (RFC 7578).
-    mime_type = ";".join([upload.content_type or "text/plain", *parameters])
-    return speech.uploaded(upload.read(), mime_type, upload.name or "")
-
-
-def _parameters(upload: Any) -> dict[str, bytes]:
-    return upload.content_type_extra or {}
 
 
 async def _inspector_metadata(work: Work) -> HttpResponse:

@@ -53,6 +53,15 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
+def as_text(value: Any) -> str:
+    """A JSON value as JavaScript, and so the reference, puts it into a text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return ",".join("" if item is None else as_text(item) for item in value)
+    return "[object Object]" if isinstance(value, dict) else json.dumps(value)
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number.")
 
