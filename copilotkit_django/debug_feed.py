@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 import orjson
 
+from copilotkit_django.events.wire import decode
 from copilotkit_django.runners.log import Batch
 
 #: A listener that falls further behind loses the oldest events.
@@ -42,23 +43,25 @@ class DebugFeed:
     async def overhear(
         self, batches: AsyncIterator[Batch], agent_id: str, thread_id: str, run_id: str
     ) -> AsyncIterator[Batch]:
-        """The same batches, shown to the listeners as they pass."""
+        """The same batches, shown to the listeners as they pass.
+
+        A history holds the events of many runs: each goes by the ids of the run it is of, and by
+        those given here before any run has started.
+        """
+        ids = {"agentId": agent_id, "threadId": thread_id, "runId": run_id}
         async with aclosing(batches) as reader:  # type: ignore[type-var]
             async for batch in reader:
                 if batch and self._listeners:
-                    self._publish(batch, agent_id, thread_id, run_id)
+                    self._publish(batch, ids)
                 yield batch
 
-    def _publish(self, batch: Batch, agent_id: str, thread_id: str, run_id: str) -> None:
-        head = orjson.dumps(
-            {
-                "timestamp": int(time.time() * 1000),
-                "agentId": agent_id,
-                "threadId": thread_id,
-                "runId": run_id,
-            }
-        )
+    def _publish(self, batch: Batch, ids: dict[str, str]) -> None:
+        moment = {"timestamp": int(time.time() * 1000)}
+        head = orjson.dumps(moment | ids)
         for event in batch:
+            if b'"RUN_STARTED"' in event and (start := decode(event))["type"] == "RUN_STARTED":
+                ids |= {"threadId": start["threadId"], "runId": start["runId"]}
+                head = orjson.dumps(moment | ids)
             envelope = head[:-1] + b',"event":' + event + b"}"
             for queue in self._listeners:
                 if queue.full():
