@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from asgiref.sync import sync_to_async
 from corsheaders.conf import conf
@@ -19,9 +19,10 @@ from corsheaders.middleware import (
 from corsheaders.middleware import CorsMiddleware as DjangoCorsMiddleware
 from corsheaders.signals import check_request_enabled
 from django.conf import settings
-from django.core.exceptions import DisallowedHost
+from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware, RejectRequest
 from django.urls import Resolver404, resolve
@@ -109,7 +110,8 @@ class _TokenCheck(CsrfViewMiddleware):
             self.process_request(request)
         try:
             self._check_token(request)  # type: ignore[attr-defined]
-        except RejectRequest:
+        except (RejectRequest, MultiPartParserError, SuspiciousOperation):
+            # It looks for a token in forms as well, which may be malformed.
             return False
         return True
 
@@ -147,9 +149,9 @@ class CorsMiddleware(DjangoCorsMiddleware):
     """django-cors-headers with what pages of other origins need on our paths.
 
     Put it where ``corsheaders.middleware.CorsMiddleware`` would stand; for all other paths it is
-    that very class. On ours a preflight allows what the official client sends (``PATCH``,
-    ``DELETE``, the headers the page has set), and pages of ALLOWED_ORIGINS may send cookies and
-    read ``Retry-After``.
+    that very class, but for refusing origins that end with a slash. On ours a preflight allows what
+    the official client sends (``PATCH``, ``DELETE``, the headers the page has set), and pages of
+    ALLOWED_ORIGINS may send cookies and read ``Retry-After``.
     """
 
     def check_preflight(self, request: HttpRequest) -> HttpResponseBase | None:
@@ -160,6 +162,10 @@ class CorsMiddleware(DjangoCorsMiddleware):
             if enabled and runtime_of(request) is not None:
                 return HttpResponse(status=204)
         return answer
+
+    def origin_found_in_white_lists(self, origin: str, url: SplitResult) -> bool:
+        # An origin ends with its host. No browser sends more, and a list of origins names none.
+        return not url.path and super().origin_found_in_white_lists(origin, url)
 
     def add_response_headers(
         self, request: HttpRequest, response: HttpResponseBase

@@ -94,6 +94,16 @@ async def test_post__refused_names_the_fix(site):
     assert "CSRF_TRUSTED_ORIGINS" in message
 
 
+async def test_post__malformed_form(site):
+    """A token is looked for in forms, too; one that cannot be read has none."""
+    form = "multipart/form-data"
+
+    answer = await browser(x_csrftoken=SECRET).ask("POST", "", b"no form", content_type=form)
+
+    assert answer.status == 403
+    assert answer.data["error"] == "csrf_failed"
+
+
 @pytest.mark.parametrize("headers", [*ACCEPTED, *REFUSED])
 async def test_post__no_cookies(site, headers):
     """A request that carries none of our cookies has nothing to protect."""
@@ -143,6 +153,17 @@ async def test_preflight__listed_origins(site, origin, allowed):
     answer = await caller.ask("OPTIONS", "/agent/default/run")
 
     assert (answer.headers.get("Access-Control-Allow-Origin") == origin) is allowed
+
+
+@pytest.mark.parametrize(("end", "allowed"), [("", True), ("/", False)])
+async def test_cors__origin_with_a_slash(site, settings, end, allowed):
+    """An origin ends with its host; what merely looks like a listed one is not listed."""
+    settings.MIDDLEWARE = ["copilotkit_django.origins.CorsMiddleware"]
+    settings.CORS_ALLOWED_ORIGINS = [WILD]
+
+    answer = await Caller(headers={"origin": WILD + end}).ask("GET", "/info")
+
+    assert ("Access-Control-Allow-Origin" in answer.headers) is allowed
 
 
 async def test_cors__other_paths(site, settings):
