@@ -10,11 +10,16 @@ from copilotkit_django.runners.database import DatabaseRunner
 
 
 def database_runner() -> DatabaseRunner:
-    """A runner of this process's own on the project's database; `drain` it at the end.
+    """A runner of the command's own on the project's database; `drain` it at the end.
 
     Raises `CommandError` where the project's settings cannot be used.
     """
     try:
-        return DatabaseRunner.from_options(Options.load())
+        options = Options.load()
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
+    return DatabaseRunner(
+        lease_seconds=options.lease_seconds,
+        resume_seconds=options.resume_seconds,
+        outage_seconds=options.store_outage_seconds,
+    )

@@ -6,12 +6,13 @@ import asyncio
 import functools
 import logging
 import secrets
+import weakref
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, Self, TypeVar
 
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError, connections, router
+from django.db import Error, connections, router
 
 from copilotkit_django.conf import Options
 from copilotkit_django.exceptions import StoreDown, ThreadBusy
@@ -35,6 +36,7 @@ from copilotkit_django.runners.writes import (
     Claimed,
     Expired,
     Finish,
+    Gone,
     Release,
     Status,
 )
@@ -50,6 +52,9 @@ CLAIM_SECONDS = 4.0
 #: How long after its end a run is still given to whoever sends the same request again.
 RESEND_SECONDS = 60.0
 
+#: A database that takes longer to answer a query is as good as gone.
+READ_SECONDS = 30.0
+
 #: Live runs are looked after (stop flags, lost leases, outages) so often.
 WATCH_SECONDS = 0.25
 
@@ -63,6 +68,11 @@ DRAIN_SECONDS = 3.0
 READERS = 2
 
 STORE_MESSAGE = "The conversation cannot be stored at the moment."
+TAKEN_MESSAGE = "Another run has taken over this conversation."
+
+
+#: Runners made for endpoints, by class, options and database.
+_shared: weakref.WeakValueDictionary[Any, DatabaseRunner] = weakref.WeakValueDictionary()
 
 
 class DatabaseRunner(AgentRunner):
@@ -108,14 +118,19 @@ class DatabaseRunner(AgentRunner):
         self.hints = Hints(on_data=self._on_data, on_stop=self._on_stop)
         self.followers = Followers(self)
         self._chores: asyncio.Task[None] | None = None
+        self.is_closed = False
 
     @classmethod
     def from_options(cls, options: Options) -> Self:
-        return cls(
-            lease_seconds=options.lease_seconds,
-            resume_seconds=options.resume_seconds,
-            outage_seconds=options.store_outage_seconds,
-        )
+        """The runner for these options; endpoints with the same ones share it and its threads."""
+        lease, resume = options.lease_seconds, options.resume_seconds
+        outage = options.store_outage_seconds
+        key = (cls, lease, resume, outage, router.db_for_write(Run))
+        runner = _shared.get(key)
+        if not isinstance(runner, cls) or runner.is_closed:
+            runner = cls(lease_seconds=lease, resume_seconds=resume, outage_seconds=outage)
+            _shared[key] = runner
+        return runner
 
     # -- the contract ---------------------------------------------------------------------------
 
@@ -219,11 +234,14 @@ class DatabaseRunner(AgentRunner):
                 message_ids=list(message_ids(compacted)),
                 tail=tail,
             )
-            await self.writer.do(finish, timeout=self.outage_seconds)
-        except (StoreUnavailable, DatabaseError) as error:
+            answer = await self.writer.do(finish, timeout=self.outage_seconds)
+            if isinstance(answer, Gone):
+                self._give_up(log)
+                task.pipeline.held = lines([_error(TAKEN_MESSAGE, "THREAD_TAKEN")])
+        except (StoreUnavailable, Error) as error:
             logger.error("The end of a run could not be stored: %s", error)
             self._give_up(log)
-            task.pipeline.held = lines([_store_error()])
+            task.pipeline.held = lines([_error(STORE_MESSAGE, "STORE_UNAVAILABLE")])
         finally:
             if self._live.get(log.key) is task:
                 del self._live[log.key]
@@ -254,6 +272,7 @@ class DatabaseRunner(AgentRunner):
         return replay.resume(head, live, after)
 
     async def stop(self, thread: ThreadRef, run_id: str | None = None) -> bool:
+        self._look_after()
         local = self._live.get(thread.key)
         if local is not None:
             if run_id is not None and local.request.input.run_id != run_id:
@@ -284,7 +303,8 @@ class DatabaseRunner(AgentRunner):
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
-        """Write what waits, end the threads and close their connections."""
+        """Write what waits, end the threads and close their connections. There is no way back."""
+        self.is_closed = True
         self.writer.close()
         alias = self.store.alias
         for _ in range(READERS):
@@ -300,17 +320,21 @@ class DatabaseRunner(AgentRunner):
         """
         loop = asyncio.get_running_loop()
         reading = functools.partial(function, *args, **kwargs)
-        return await loop.run_in_executor(self._readers, self._reading, reading)
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                return await loop.run_in_executor(self._readers, self._reading, reading)
+        except TimeoutError:
+            raise StoreDown from None
 
     def _reading(self, function: Callable[[], T]) -> T:
         connection = self.store.connection
         try:
             try:
                 return function()
-            except DatabaseError:
+            except Error:
                 connection.close()
                 return function()
-        except DatabaseError as error:
+        except Error as error:
             connection.close()
             raise StoreDown from error
         finally:
@@ -322,13 +346,18 @@ class DatabaseRunner(AgentRunner):
         writing = functools.partial(function, *args, **kwargs)
         try:
             result: T = await self.writer.call(writing, timeout=CLAIM_SECONDS)
-        except (StoreUnavailable, DatabaseError):
+        except (StoreUnavailable, Error):
             raise StoreDown from None
         return result
 
     async def reap(self, key: str) -> bool:
         """End the run of a thread whose owner is gone; false if there was none."""
-        run = await self.write(reap, self.store, key)
+        task = self._live.get(key)
+        # One of ours that is alive has only been renewed too late, unless it was taken meanwhile.
+        spare = None if task is None or _log_of(task).abandoned else self.holder
+        run = await self.write(reap, self.store, key, spare=spare)
+        if spare is not None:
+            await self.write(self._renew)
         if run is not None:
             logger.warning("Ended a run whose process is gone.")
             self.hints.data([run])
@@ -364,12 +393,14 @@ class DatabaseRunner(AgentRunner):
         next_sweep = loop.time()
         while True:
             try:
-                if loop.time() >= next_sweep:
-                    next_sweep = loop.time() + min(SWEEP_SECONDS, self.lease_seconds)
-                    await self.sweep()
-                if self._live:
-                    await self._watch()
-            except StoreDown:
+                # A database that hangs must not keep runs from being given up.
+                async with asyncio.timeout(self.outage_seconds):
+                    if loop.time() >= next_sweep:
+                        next_sweep = loop.time() + min(SWEEP_SECONDS, self.lease_seconds)
+                        await self.sweep()
+                    if self._live:
+                        await self._watch()
+            except (StoreDown, TimeoutError):
                 pass
             except Exception:
                 logger.exception("Looking after the live runs failed; it is tried again.")
@@ -388,10 +419,11 @@ class DatabaseRunner(AgentRunner):
         found = await self.read(self.store.watch, list(tasks))
         for thread in tasks.keys() - {row[0] for row in found}:
             self._on_lost(_log_of(tasks[thread]), None)
-        for thread, fence, stop_position in found:
+        for thread, holder, fence, stop_position in found:
             task = tasks[thread]
             log = _log_of(task)
-            if fence != log.position:
+            # A run that is over gives its thread back itself.
+            if fence != log.position or (holder != self.holder and not task.over):
                 self._on_lost(log, None)
             elif stop_position == log.position:
                 task.stop()
@@ -403,8 +435,11 @@ class DatabaseRunner(AgentRunner):
 
     def _renew(self) -> None:
         """Renew our leases. Called on the writer's thread."""
+        given_up = list(self._given_up)
+        if given_up:
+            self._given_up -= set(given_up) - self.store.still_held(self.holder, given_up)
         if self._live:
-            self.store.renew(self.holder, int(self.lease_seconds * 1000), list(self._given_up))
+            self.store.renew(self.holder, int(self.lease_seconds * 1000), given_up)
 
     def _announce(self, runs: list[int]) -> None:
         """Tell other processes of new events. Called on the writer's thread."""
@@ -422,7 +457,7 @@ class DatabaseRunner(AgentRunner):
         self._give_up(log)
         del self._live[log.key]
         if error is None:
-            task.cancel("Another run has taken over this conversation.", "THREAD_TAKEN")
+            task.cancel(TAKEN_MESSAGE, "THREAD_TAKEN")
         else:
             task.cancel(STORE_MESSAGE, "STORE_UNAVAILABLE")
 
@@ -447,8 +482,8 @@ def _status(task: RunTask) -> Status:
     return Status.STOPPED if task.stopping else Status.FINISHED
 
 
-def _store_error() -> dict[str, Any]:
-    return {"type": "RUN_ERROR", "message": STORE_MESSAGE, "code": "STORE_UNAVAILABLE"}
+def _error(message: str, code: str) -> dict[str, Any]:
+    return {"type": "RUN_ERROR", "message": message, "code": code}
 
 
 async def _nothing() -> AsyncIterator[Batch]:

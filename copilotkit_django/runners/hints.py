@@ -114,7 +114,7 @@ class Hints:
 
 def _layer() -> Any:
     """The project's channel layer, if it reaches other processes."""
-    from channels.layers import (  # type: ignore[import-untyped]
+    from channels.layers import (
         InMemoryChannelLayer,
         get_channel_layer,
     )
