@@ -338,7 +338,8 @@ class TestApplication:
         connection = Connection(get_asgi_application(), RUN, b"x" * 501, headers=ALICE, whole=False)
 
         assert await connection.begin() == 413
-        assert json.loads(await connection.finish())["error"] == "body_too_large"
+        assert json.loads(await connection.rest())["error"] == "body_too_large"
+        await connection.leave()
 
     async def test_application__declared_too_large(self, serve):
         """A length that is too large is refused before anything has arrived."""
@@ -347,7 +348,8 @@ class TestApplication:
         connection = Connection(get_asgi_application(), RUN, b"", headers=headers, whole=False)
 
         assert await connection.begin() == 413
-        await connection.finish()
+        await connection.rest()
+        await connection.leave()
 
     async def test_application__body_too_slow(self, serve):
         """A body that never comes does not hold its connection for good."""
@@ -355,7 +357,8 @@ class TestApplication:
         connection = Connection(get_asgi_application(), RUN, b"{", headers=ALICE, whole=False)
 
         assert await connection.begin() == 408
-        assert json.loads(await connection.finish())["error"] == "body_timeout"
+        assert json.loads(await connection.rest())["error"] == "body_timeout"
+        await connection.leave()
 
 
 async def test_run__starts_at_once(serve, alice):
