@@ -112,13 +112,14 @@ class Reads(Sql):
             cursor.execute("PRAGMA data_version")
             return int(cursor.fetchone()[0])
 
-    def watch(self, threads: Sequence[int]) -> list[tuple[int, int, int]]:
-        """``(thread, fence, stop_position)`` of some threads: who holds them, what shall stop."""
+    def watch(self, threads: Sequence[int]) -> list[tuple[int, str, int, int]]:
+        """``(thread, holder, fence, stop_position)`` of some threads."""
         return [
             row
             for chunk in chunks(threads)
             for row in self.select(
-                f"SELECT id, fence, stop_position FROM {{thread}} WHERE id IN ({marks(chunk)})",
+                "SELECT id, holder, fence, stop_position FROM {thread} "
+                f"WHERE id IN ({marks(chunk)})",
                 chunk,
             )
         ]

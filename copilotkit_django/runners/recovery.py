@@ -19,15 +19,15 @@ from copilotkit_django.runners.writes import Append, Finish, Status
 LOST_MESSAGE = "The server was interrupted during this answer."
 
 
-def reap(store: Store, key: str) -> int | None:
+def reap(store: Store, key: str, *, spare: str | None = None) -> int | None:
     """End the run of a thread whose lease ran out, in one transaction; returns the run.
 
     Everything that was written is kept; what was open is closed, and a ``RUN_ERROR`` follows. A
     run that was lost before its first event keeps what the user said. ``None`` if the lease has not
-    run out, or somebody was quicker. Call it where writes are allowed.
+    run out, somebody was quicker, or ``spare`` holds it. Call it where writes are allowed.
     """
     with transaction.atomic(using=store.alias):
-        dead = store.dead_run(key)
+        dead = store.dead_run(key, spare=spare)
         if dead is None:
             return None
         raw = [

@@ -155,7 +155,7 @@ class Store(Reads):
             if owns:
                 finishes.append(write)
             # Committed before, only the answer was lost on the way.
-            done = owns or self._has_ended(write, threads)
+            done = owns or self._has_ended(write)
             answers.give(write, Done() if done else Gone())
         if not finishes:
             return
@@ -202,12 +202,9 @@ class Store(Reads):
         for write in finishes:
             threads[write.key].holder = ""
 
-    def _has_ended(self, write: Finish, threads: dict[str, LockedThread]) -> bool:
-        thread = threads.get(write.key)
-        if thread is None or thread.fence != write.position:
-            return False
-        last = self._last_runs([thread]).get(thread.pk)
-        return last is not None and last.status == write.status.value
+    def _has_ended(self, write: Finish) -> bool:
+        found = self.select("SELECT status FROM {run} WHERE id=%s", [write.run])
+        return [status for (status,) in found] == [write.status.value]
 
     def _release_all(self, answers: _Answers, threads: dict[str, LockedThread]) -> None:
         for write in answers.pending(Release):
@@ -228,7 +225,8 @@ class Store(Reads):
         last_runs = self._last_runs([threads[c.key] for c in claims if c.key in threads])
         granted: list[tuple[Claim, LockedThread, frozenset[str]]] = []
         superseded: list[LockedThread] = []
-        taken: set[str] = set()
+        taken: dict[str, Claim] = {}
+        again: list[Claim] = []
         for claim in claims:
             thread = threads.get(claim.key)
             if claim.cancelled or thread is None:
@@ -240,11 +238,15 @@ class Store(Reads):
                 seen = self._seen(claim, thread)
                 answers.give(claim, Claimed(thread.pk, last.pk, thread.fence, seen))
                 continue
-            refusal = Busy() if claim.key in taken else _refusal(claim, thread, last)
+            first = taken.get(claim.key)
+            if first is not None and _is_same(claim, first):
+                again.append(claim)
+                continue
+            refusal = Busy() if first is not None else _refusal(claim, thread, last)
             if refusal is not None:
                 answers.give(claim, refusal)
                 continue
-            taken.add(claim.key)
+            taken[claim.key] = claim
             granted.append((claim, thread, self._seen(claim, thread)))
             if not thread.is_free:
                 superseded.append(thread)
@@ -253,6 +255,10 @@ class Store(Reads):
         for claim, thread, seen in granted:
             position = thread.fence + 1
             answers.give(claim, Claimed(thread.pk, runs[thread.pk, position], position, seen))
+        for claim in again:
+            thread = threads[claim.key]
+            position = thread.fence + 1
+            answers.give(claim, Again(runs[thread.pk, position], position, live=True))
 
     def _last_runs(self, threads: Sequence[LockedThread]) -> dict[int, LastRun]:
         places = sorted({(thread.pk, thread.fence) for thread in threads if thread.fence})
@@ -375,10 +381,24 @@ class Store(Reads):
             )
             return thread.holder if flagged else None
 
-    def dead_run(self, key: str) -> DeadRun | None:
-        """The run of a thread whose lease ran out, locked; in a transaction only."""
+    def still_held(self, holder: str, threads: Sequence[int]) -> set[int]:
+        """Those of some threads that a holder holds, be the lease expired or not."""
+        return {
+            row[0]
+            for chunk in chunks(threads)
+            for row in self.select(
+                f"SELECT id FROM {{thread}} WHERE holder=%s AND id IN ({marks(chunk)})",
+                [holder, *chunk],
+            )
+        }
+
+    def dead_run(self, key: str, *, spare: str | None = None) -> DeadRun | None:
+        """The run of a thread whose lease ran out, locked; in a transaction only.
+
+        What the holder ``spare`` holds is not dead.
+        """
         thread = self._lock([key]).get(key)
-        if thread is None or not thread.is_expired:
+        if thread is None or not thread.is_expired or thread.holder == spare:
             return None
         for row in self.select(
             "SELECT id, {position}, agent_id, input FROM {run} "
@@ -455,10 +475,14 @@ def _owns(write: Append | Finish | Release, threads: dict[str, LockedThread]) ->
     return thread is not None and thread.fence == write.position and not thread.is_free
 
 
+def _is_same(claim: Claim, other: Claim | LastRun) -> bool:
+    """Whether a claim is a request that was sent before."""
+    return (claim.run_id, claim.digest) == (other.run_id, other.digest)
+
+
 def _refusal(claim: Claim, thread: LockedThread, last: LastRun | None) -> Any:
     """Why a claim may not have the thread, or ``None`` if it may."""
-    same = last is not None and (last.run_id, last.digest) == (claim.run_id, claim.digest)
-    if last is not None and same and not thread.is_expired:
+    if last is not None and _is_same(claim, last) and not thread.is_expired:
         if not thread.is_free:
             return Again(last.pk, thread.fence, live=True)
         age = time.time() - last.ended_at.timestamp() if last.ended_at else None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from django.db import DatabaseError, DataError, IntegrityError, ProgrammingError, connections
+from django.db import DataError, Error, IntegrityError, ProgrammingError, connections
 
 from copilotkit_django.runners.store import Store
 from copilotkit_django.runners.writes import Append, Claim, Claimed, Gone, Release, Write
@@ -214,7 +214,7 @@ class GroupWriter:
             except DATA_ERRORS as error:
                 self._blame(batch, error)
                 return
-            except DatabaseError as error:
+            except Error as error:
                 connections[self._store.alias].close()
                 logger.warning("The store does not take writes: %s", error)
                 self._expire(batch)
@@ -255,7 +255,7 @@ class GroupWriter:
             result = job.function() if job.function is not None else None
         except DATA_ERRORS as error:
             self._answer([(job, error)])
-        except DatabaseError:
+        except Error:
             raise
         except Exception as error:
             self._answer([(job, error)])
