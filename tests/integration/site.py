@@ -143,9 +143,12 @@ class Connection(ApplicationCommunicator):
         )
         self._first = {"type": "http.request", "body": body, "more_body": not whole}
 
-    async def begin(self) -> int:
-        """Send the request; the status it is answered with."""
+    async def begin(self, *rest: bytes) -> int:
+        """Send the request, and the rest of its body; the status it is answered with."""
         await self.send_input(self._first)
+        for number, piece in enumerate(rest, 1):
+            more = number < len(rest)
+            await self.send_input({"type": "http.request", "body": piece, "more_body": more})
         return int((await self.receive_output(SECONDS))["status"])
 
     async def chunk(self) -> bytes:

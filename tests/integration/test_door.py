@@ -337,7 +337,7 @@ class TestApplication:
         serve(max_body_bytes=500)
         connection = Connection(get_asgi_application(), RUN, b"x" * 501, headers=ALICE, whole=False)
 
-        assert await connection.begin() == 413
+        assert await connection.begin(b"x", b"x") == 413
         assert json.loads(await connection.rest())["error"] == "body_too_large"
         await connection.leave()
 
@@ -347,7 +347,7 @@ class TestApplication:
         headers = {**ALICE, "content-length": "501"}
         connection = Connection(get_asgi_application(), RUN, b"", headers=headers, whole=False)
 
-        assert await connection.begin() == 413
+        assert await connection.begin(b"x", b"x") == 413
         await connection.rest()
         await connection.leave()
 
