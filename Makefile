@@ -48,6 +48,7 @@ bench: tools  ## measure, side by side with the reference where node is there
 	@$(BIN)/python -m tests.bench.compare
 
 docs: tools  ## build the documentation into site/
+	@$(BIN)/python -m tests.docs.settings_page
 	@$(BIN)/mkdocs build --strict --quiet
 	@printf 'site/index.html\n'
 
