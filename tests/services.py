@@ -6,6 +6,7 @@ with CI_REQUIRE_ALL=1 the test fails instead, so that CI cannot pass by skipping
 """
 
 import functools
+import importlib.util
 import os
 import shutil
 import socket
@@ -39,6 +40,14 @@ def _program(variable: str, *names: str) -> Callable[[], str | None]:
     return find
 
 
+def _module(name: str) -> Callable[[], str | None]:
+    def find() -> str | None:
+        spec = importlib.util.find_spec(name)
+        return spec.origin if spec else None
+
+    return find
+
+
 def _server(variable: str, default: str) -> Callable[[], str | None]:
     def find() -> str | None:
         address = os.environ.get(variable, default)
@@ -58,15 +67,25 @@ SERVICES = {
         _program("CHROMIUM", "chromium", "chromium-browser", "google-chrome"),
         "apt install chromium, or CHROMIUM=/path/to/it",
     ),
+    "mariadb": Service(
+        "MariaDB",
+        _server("MARIADB_URL", "mysql://127.0.0.1:3306/mysql"),
+        "start one on 127.0.0.1:3306, or MARIADB_URL=mysql://...",
+    ),
     "node": Service(
         "Node.js",
         _program("NODE", "node"),
         "install Node.js 20 or later with npm, or NODE=/path/to/it",
     ),
     "official-clients": Service(
-        "The official clients",
+        "The installation of the official clients",
         packages.installed,
         "let npm reach a registry: npm ci --prefix tests/clients",
+    ),
+    "playwright": Service(
+        "Playwright",
+        _module("playwright"),
+        "pip install -r requirements-dev.txt",
     ),
     "postgres": Service(
         "PostgreSQL",
@@ -77,6 +96,11 @@ SERVICES = {
         "Redis",
         _server("REDIS_URL", "redis://127.0.0.1:6379/0"),
         "start one on 127.0.0.1:6379, or REDIS_URL=redis://...",
+    ),
+    "redis-server": Service(
+        "A Redis of the tests' own",
+        _program("REDIS_SERVER", "redis-server"),
+        "apt install redis-server, or REDIS_SERVER=/path/to/it",
     ),
 }
 
