@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .case import load_cases
+from .case import EXTRA_CASES, load_cases
 from .replay import Result, counts, replay, report
 
 START_SECONDS = 60
@@ -41,10 +41,10 @@ def ports(request: pytest.FixtureRequest) -> Iterator[dict[str, int]]:
 
 @pytest.fixture(scope="module")
 def results(ports: dict[str, int]) -> list[Result]:
-    return asyncio.run(replay(load_cases(), ports))
+    return asyncio.run(replay([*load_cases(), *load_cases(folder=EXTRA_CASES)], ports))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_server__recorded_requests(results: list[Result]) -> None:
     """Every case agrees with the reference, or differs as we intend."""
     found = counts(results)

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from .case import Case, load_cases
+from .case import CASES, EXTRA_CASES, Case, load_cases
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "differences.md"
 
-DIFFERENT = [case for case in load_cases() if case.intended or case.peer_quirk]
+DIFFERENT = [
+    case
+    for folder in (CASES, EXTRA_CASES)
+    for case in load_cases(folder=folder)
+    if case.intended or case.peer_quirk
+]
 
 
 @pytest.mark.parametrize("case", DIFFERENT, ids=lambda case: case.name)
