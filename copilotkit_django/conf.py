@@ -58,6 +58,22 @@ def _object(value: Any) -> str | None:
     return _importable(value) if isinstance(value, str) else None
 
 
+def _hooks(value: Any) -> str | None:
+    problem = _object(value)
+    if problem is not None or value is None:
+        return problem
+    hooks = import_string(value) if isinstance(value, str) else value
+    if isinstance(hooks, Mapping):
+        unknown = hooks.keys() - HOOKS
+        if unknown:
+            names = ", ".join(sorted(map(str, unknown)))
+            return f"{names}: no such hook; there are {', '.join(HOOKS)}."
+        return None
+    if not any(callable(getattr(hooks, name, None)) for name in HOOKS):
+        return f"{value!r} has none of {', '.join(HOOKS)}."
+    return None
+
+
 def _runner(value: Any) -> str | None:
     return "a runner is required." if value is None else _object(value)
 
@@ -141,6 +157,8 @@ def _origins(value: Any) -> str | None:
     return None
 
 
+HOOKS = ("on_request", "on_before_handler", "on_response", "on_error")
+
 AUTHENTICATION_MODES = ("session", "anonymous", "anonymous-shared")
 
 
@@ -182,7 +200,7 @@ class Options:
         "An object or mapping with any of `on_request`, `on_before_handler`, `on_response`, "
         "`on_error`, or the dotted path of one (a class is instantiated).",
         None,
-        _object,
+        _hooks,
         importable=True,
     )
     before_request_middleware: Any = option(

@@ -10,8 +10,9 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
+from django.core.exceptions import PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
 from copilotkit_django.after import call_afterwards
@@ -196,8 +197,17 @@ async def _responded(
 
 
 async def _failed(runtime: Runtime, request: HttpRequest, error: Exception) -> HttpResponseBase:
-    """The answer for an error nobody expected. What it was stands in the log only."""
-    logger.error("%s %s failed.", request.method, request.path, exc_info=error)
+    """The answer for an error nobody expected. What it was stands in the log only.
+
+    Django's own exceptions that mean an answer get that answer, unless the hook has another.
+    """
+    if isinstance(error, PermissionDenied):
+        usual = JsonAnswer({"error": "forbidden", "message": "You may not do this."}, status=403)
+    elif isinstance(error, Http404):
+        usual = error_answer(NotFound())
+    else:
+        logger.error("%s %s failed.", request.method, request.path, exc_info=error)
+        usual = JsonAnswer({"error": "internal_error"}, status=500)
     try:
         answer = await runtime.hooks.call("on_error", request, error, copilotkit(request).route)
     except ShortCircuit as short:
@@ -205,9 +215,7 @@ async def _failed(runtime: Runtime, request: HttpRequest, error: Exception) -> H
     except Exception:
         logger.exception("The on_error hook failed.")
         answer = None
-    if isinstance(answer, HttpResponseBase):
-        return answer
-    return JsonAnswer({"error": "internal_error"}, status=500)
+    return answer if isinstance(answer, HttpResponseBase) else usual
 
 
 def _read_body(request: HttpRequest, limit: int) -> None:

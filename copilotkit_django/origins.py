@@ -46,9 +46,16 @@ async def refuse_cross_origin(request: HttpRequest, options: Options) -> None:
 
     The official client sends none. An unsafe request that carries a session or visitor cookie must
     come from a page of this host or of ALLOWED_ORIGINS or CSRF_TRUSTED_ORIGINS, told by ``Origin``
-    or else ``Referer``, or bring a valid CSRF token. Raises `CrossOriginRefused`, naming the fix.
+    or else ``Referer``, or bring a valid CSRF token. Where AUTHENTICATION is a callable any cookie
+    counts: it may be the one that signs somebody in. Raises `CrossOriginRefused`, naming the fix.
     """
-    if request.method in SAFE_METHODS or not _carries_our_cookies(request):
+    if request.method in SAFE_METHODS:
+        return
+    if callable(options.authentication):
+        signed_in_by = set(request.COOKIES)
+    else:
+        signed_in_by = request.COOKIES.keys() & {settings.SESSION_COOKIE_NAME, ANONYMOUS_COOKIE}
+    if not signed_in_by:
         return
     origin = request.META.get("HTTP_ORIGIN") or _origin_of(request.META.get("HTTP_REFERER", ""))
     if origin and _is_trusted(request, origin, options.allowed_origins):
@@ -65,10 +72,6 @@ async def refuse_cross_origin(request: HttpRequest, options: Options) -> None:
         "The request carries a cookie but neither an Origin or Referer header nor a CSRF token. "
         "Send one of them, or send no cookies."
     )
-
-
-def _carries_our_cookies(request: HttpRequest) -> bool:
-    return settings.SESSION_COOKIE_NAME in request.COOKIES or ANONYMOUS_COOKIE in request.COOKIES
 
 
 def _origin_of(url: str) -> str:

@@ -6,14 +6,17 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from copilotkit_django.agents.base import RunContext
 from copilotkit_django.events.order import OrderError
 from copilotkit_django.events.pipeline import Pipeline
-from copilotkit_django.events.wire import InvalidEvent
+from copilotkit_django.events.wire import InvalidEvent, encode
 from copilotkit_django.incidents import scrub
 from copilotkit_django.runners.base import RunRequest
+from copilotkit_django.runners.history import RunRecord, message_ids
 from copilotkit_django.runners.log import RunLog
 from copilotkit_django.workers import worker_thread
 
@@ -71,6 +74,8 @@ class RunTask:
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
+        #: Done when there is nothing more to come: stored, sent, closed.
+        self._ended: asyncio.Future[None] = self._loop.create_future()
         #: What the error of a cancelled run says.
         self._verdict = (INTERRUPTED, "INCOMPLETE_STREAM")
         run_input = request.input
@@ -97,6 +102,34 @@ class RunTask:
         """Begin to drive the agent. Returns at once."""
         self._task = spawn(self._run())
         self._task.add_done_callback(self._driven)
+
+    @cached_property
+    def id(self) -> str:
+        """Names this run among all others; a ``run_id`` is only what its client calls it."""
+        return uuid4().hex
+
+    @property
+    def run_id(self) -> str:
+        """The run id its client gave it."""
+        return self.request.input.run_id
+
+    def is_of(self, request: RunRequest) -> bool:
+        """Whether this is the run that this very request, sent before, has started."""
+        mine = self.request
+        return bool(request.digest) and (mine.input.run_id, mine.digest) == (
+            request.input.run_id,
+            request.digest,
+        )
+
+    def record(self) -> RunRecord:
+        """The run as it is to be kept. Call it once, in ``on_end``."""
+        compacted = self.pipeline.compacted()
+        return RunRecord(
+            id=self.id,
+            events=[encode(event) for event in compacted],
+            message_ids=frozenset(message_ids(compacted)),
+            modern=self.request.input.protocol_version is not None,
+        )
 
     @property
     def stopping(self) -> bool:
@@ -142,10 +175,9 @@ class RunTask:
         return self._loop
 
     async def wait(self, timeout: float) -> bool:
-        """Wait until the run is over; false if that takes longer than ``timeout`` seconds."""
-        if self._task is not None:
-            await asyncio.wait({self._task}, timeout=timeout)
-        return self.over
+        """Wait until the run is stored and closed; false if ``timeout`` seconds do not suffice."""
+        await asyncio.wait({self._ended}, timeout=timeout)
+        return self._ended.done()
 
     async def _run(self) -> None:
         message: str | None = None
@@ -229,6 +261,7 @@ class RunTask:
         finally:
             self.pipeline.release()
             self.log.close()
+            self._ended.set_result(None)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

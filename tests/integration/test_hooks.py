@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from django.http import JsonResponse
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, JsonResponse
 
 from copilotkit_django.hooks import Hooks, ShortCircuit, copilotkit, with_headers
 from tests.acting import Parrot, Staged
@@ -226,3 +227,23 @@ async def test_after_middleware__fails(serve, alice, caplog):
     await until(lambda: "after middleware failed" in caplog.text)
 
     assert kinds(answer.events)[-1] == "RUN_FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "body"),
+    [
+        (PermissionDenied("no"), 403, {"error": "forbidden", "message": "You may not do this."}),
+        (Http404("gone"), 404, {"error": "Not found"}),
+    ],
+)
+async def test_hooks__django_exception(serve, alice, error, status, body):
+    """Django's own exceptions mean the answer they always mean."""
+
+    def refuse(request):
+        raise error
+
+    serve(hooks={"on_request": refuse})
+
+    answer = await alice.ask("GET", "/info")
+
+    assert (answer.status, answer.data) == (status, body)

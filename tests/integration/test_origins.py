@@ -117,6 +117,13 @@ async def test_post__other_cookies(site):
     assert (await browser("theme", origin=EVIL).run(run_input())).status == 200
 
 
+async def test_post__cookie_of_a_callable(serve):
+    """Where a callable signs people in, any cookie may be the one it reads."""
+    serve(authentication=lambda request: (None, request.COOKIES.get("jwt", "")))
+
+    assert (await browser("jwt", origin=EVIL).run(run_input())).status == 403
+
+
 async def test_get__any_origin(site):
     """What changes nothing needs no trust; the answer is the browser's to keep from a page."""
     assert (await browser(origin=EVIL).ask("GET", "/info")).status == 200

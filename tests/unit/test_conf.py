@@ -233,3 +233,11 @@ def test_runtime__options_of_the_project():
 
     assert runtime.options.keepalive_seconds == 4
     assert runtime.options.stop_grace_seconds == 2
+
+
+@pytest.mark.parametrize("hooks", [42, object(), {"on_reqest": print}, {"on_request": print, 1: 2}])
+def test_hooks__without_a_hook(hooks):
+    """Hooks that would never be called are a mistake in the settings."""
+    (problem,) = problems({"hooks": hooks})
+
+    assert "on_request" in problem.text
