@@ -68,6 +68,7 @@ class HttpAgent(Agent):
         return self
 
     async def run(self, context: RunContext) -> AsyncIterator[Event]:
+        event: dict[str, Any] = {}
         try:
             async with (
                 httpx.AsyncClient(timeout=self.timeout, verify=_tls()) as client,
@@ -85,7 +86,8 @@ class HttpAgent(Agent):
         except asyncio.CancelledError:
             if not context.stop.is_set():
                 raise
-            yield dict(ABORTED)
+            if event.get("type") not in ("RUN_FINISHED", "RUN_ERROR"):
+                yield dict(ABORTED)
 
     def _headers_for(self, context: RunContext) -> dict[str, str]:
         headers = {"accept": "text/event-stream", "content-type": "application/json"}

@@ -10,7 +10,7 @@ import pytest
 
 from copilotkit_django.agents import HttpAgent, RunContext, RunInput
 from copilotkit_django.agents.http import RemoteAgentError, events
-from tests.talk import collect, kinds, run_input, text_of, within
+from tests.talk import collect, kinds, run_input, text_of, until, within
 from tests.unit.runners.requests import events_of, started
 
 from .upstream import STREAM_HEAD, answering, frame, upstream
@@ -263,6 +263,21 @@ class TestRun:
         assert events[-1]["code"] == "abort"
         assert text_of(events) == EVENTS[2]["delta"]
         await reader.aclose()
+
+    async def test_run__stopped_after_its_end(self):
+        """An endpoint that ends its run and not its answer has said all there is to say."""
+
+        async def hanging(exchange):
+            await exchange.send(STREAM_HEAD, STREAM)
+            await exchange.client_left()
+
+        async with upstream(hanging) as server:
+            task = started(HttpAgent(server.url))
+            await until(lambda: task.pipeline.held is not None)
+            task.stop()
+            events = await events_of(task)
+
+        assert kinds(events) == kinds(EVENTS)
 
     async def test_run__cancelled(self):
         """A run that is cancelled for another reason does not say that somebody stopped it."""
