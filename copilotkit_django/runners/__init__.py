@@ -6,6 +6,7 @@ from copilotkit_django.runners.base import (
     RunRequest,
     ThreadRef,
 )
+from copilotkit_django.runners.history import RunRecord, replay
 from copilotkit_django.runners.log import Batch, Cursor, RunLog
 from copilotkit_django.runners.memory import InMemoryRunner
 from copilotkit_django.runners.task import RunTask
@@ -18,10 +19,12 @@ __all__ = [
     "InMemoryRunner",
     "RunLog",
     "RunPolicy",
+    "RunRecord",
     "RunRequest",
     "RunTask",
     "ThreadQuery",
     "ThreadRecord",
     "ThreadRef",
     "ThreadStore",
+    "replay",
 ]

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Container, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from copilotkit_django.agents.base import RunInput
 from copilotkit_django.events.downlevel import downlevel
 from copilotkit_django.events.pipeline import without_payloads
 from copilotkit_django.events.wire import decode, encode
-from copilotkit_django.runners.log import Batch
+from copilotkit_django.runners.log import MAX_BATCH, START, Batch, Cursor
+
+if TYPE_CHECKING:
+    from copilotkit_django.runners.task import RunTask
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run that is over, as a runner may keep it. Can be pickled."""
+
+    #: That of the `RunTask` it is the record of.
+    id: str
+    #: Compacted and encoded.
+    events: list[bytes]
+    #: Messages the run has sent or was sent; further runs of the thread do not echo them.
+    message_ids: frozenset[str]
+    #: Its client declared protocol 1.0.
+    modern: bool = False
 
 
 def message_ids(events: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -43,3 +62,37 @@ def stored_input(run_input: RunInput, seen: Container[str]) -> bytes:
     wire = run_input.to_wire()
     new = [message for message in wire["messages"] if message["id"] not in seen]
     return encode(without_payloads({**wire, "messages": new}))
+
+
+async def replay(
+    records: Iterable[RunRecord],
+    live: RunTask | None,
+    *,
+    idle: float | None = None,
+    modern: bool = False,
+    after: Cursor | None = None,
+) -> AsyncIterator[Batch]:
+    """The reader of `AgentRunner.connect`: runs that are over, then the live one to its end.
+
+    Look up ``live`` before you fetch the records: the record of a run that ended in between is
+    left out, and the run is read from its log. Such a reader gives no places to resume from, so
+    one that wants to go on from a place is sent a reset marker and everything.
+    """
+    if after is not None and after != START:
+        yield Batch([reset_marker(0)])
+    batch = Batch()
+    for record in records:
+        if live is not None and record.id == live.id:
+            continue
+        events = Batch(record.events)
+        batch += lowered(events) if record.modern and not modern else events
+        if len(batch) >= MAX_BATCH:
+            yield batch
+            await asyncio.sleep(0)
+            batch = Batch()
+    if batch:
+        yield batch
+    if live is not None:
+        is_modern = live.request.input.protocol_version is not None
+        async for news in live.log.read(idle=idle):
+            yield lowered(news) if is_modern and not modern else news
