@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from tests.fuzz.generate import Request
 from tests.servers.http import Answer, event_of
@@ -45,6 +46,8 @@ STREAMED = {"run", "connect", "suggest", "guarded"}
 #: Statuses with which a server or Django itself refuses what is hardly HTTP, as text.
 NOT_HTTP = {400, 404, 405, 431, 501}
 
+ID_LINE = re.compile(rb"\Aid: [\w.-]+\n")
+
 LEAKS = (b"Traceback", b"site-packages", b'File "', str(ROOT).encode())
 
 
@@ -72,7 +75,8 @@ def check(request: Request, answer: Answer, body: bytes) -> None:
         if body:
             raise Unexpected("a body where there is none")
     elif answer.content_type == STREAM:
-        _check_stream(answer, body)
+        resumes = any(name == "Last-Event-ID" for name, _ in request.headers)
+        _check_stream(answer, body, resumes=resumes)
     elif answer.status == 200 and request.kind in STREAMED:
         raise Unexpected("200 without a stream")
     else:
@@ -88,12 +92,15 @@ def _is_hardly_http(request: Request) -> bool:
     return not head.isascii() or b"%" in head or b"multipart/" in head
 
 
-def _check_stream(answer: Answer, body: bytes) -> None:
+def _check_stream(answer: Answer, body: bytes, *, resumes: bool) -> None:
     if answer.status != 200:
         raise Unexpected("a stream with a status other than 200")
     if body and not body.endswith(b"\n\n"):
         raise Unexpected("the stream ends within a frame")
     frames = body.removesuffix(b"\n\n").split(b"\n\n") if body else []
+    if resumes:
+        # Who names a cursor is given cursors; nobody else is.
+        frames = [ID_LINE.sub(b"", frame) for frame in frames]
     try:
         assert_complete([event_of(frame) for frame in frames if not frame.startswith(b":")])
     except (BadStream, ValueError) as error:
