@@ -216,13 +216,15 @@ class DatabaseRunner(AgentRunner):
                 return
             if task.failed_silently:
                 await self.writer.do(
-                    Release(log.key, log.run, log.position), timeout=self.outage_seconds
+                    Release(log.key, log.thread, log.run, log.position),
+                    timeout=self.outage_seconds,
                 )
                 return
             compacted = task.pipeline.compacted()
             tail = log.tail(task.pipeline.held)
             finish = Finish(
                 key=log.key,
+                thread=log.thread,
                 run=log.run,
                 position=log.position,
                 agent_id=task.request.agent_id,

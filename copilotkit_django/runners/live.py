@@ -86,10 +86,15 @@ class DurableLog(RunLog):
     async def ready(self) -> None:
         """Wait until the database has caught up far enough for more events."""
         await asyncio.sleep(0)
-        while not self.abandoned and len(self.events) - self.durable > MAX_UNWRITTEN:
+        while self._is_ahead():
             self._advanced.clear()
             self._awaited = True
-            await self._advanced.wait()
+            # Asked again: the writer may have caught up before it could know that we wait.
+            if self._is_ahead():
+                await self._advanced.wait()
+
+    def _is_ahead(self) -> bool:
+        return not self.abandoned and len(self.events) - self.durable > MAX_UNWRITTEN
 
     def behind_for(self) -> float:
         """How many seconds the oldest event that is not committed has waited."""
@@ -124,7 +129,7 @@ class DurableLog(RunLog):
     def _slice(self, events: list[bytes]) -> Append:
         first, self._cut = self._cut, self._cut + len(events)
         data = b"\n".join(events)
-        return Append(self.key, self.run, self.position, first, self._cut - 1, data)
+        return Append(self.key, self.thread, self.run, self.position, first, self._cut - 1, data)
 
     def written(self, upto: int) -> None:
         self.durable = max(self.durable, upto)

@@ -42,6 +42,7 @@ def reap(store: Store, key: str, *, spare: str | None = None) -> int | None:
             [
                 Finish(
                     key=key,
+                    thread=dead.thread,
                     run=dead.pk,
                     position=dead.position,
                     agent_id=dead.agent_id,
@@ -54,6 +55,7 @@ def reap(store: Store, key: str, *, spare: str | None = None) -> int | None:
                     message_ids=list(message_ids(compacted)),
                     tail=Append(
                         key,
+                        dead.thread,
                         dead.pk,
                         dead.position,
                         len(raw),

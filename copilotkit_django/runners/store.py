@@ -67,6 +67,7 @@ class LastRun(NamedTuple):
 class DeadRun(NamedTuple):
     """A run whose process is gone; ``input`` is its echo as stored."""
 
+    thread: int
     pk: int
     position: int
     agent_id: str
@@ -207,17 +208,31 @@ class Store(Reads):
         return [status for (status,) in found] == [write.status.value]
 
     def _release_all(self, answers: _Answers, threads: dict[str, LockedThread]) -> None:
+        claimed = {claim.key for claim in answers.pending(Claim)}
         for write in answers.pending(Release):
             owns = _owns(write, threads)
             answers.give(write, Done() if owns else Gone())
             if owns:
                 self.execute("DELETE FROM {segment} WHERE run_id=%s", [write.run])
                 self.execute("DELETE FROM {run} WHERE id=%s", [write.run])
+                if write.key not in claimed and self._delete_empty_thread(write.thread):
+                    del threads[write.key]
+                    continue
                 self.execute(
                     "UPDATE {thread} SET holder='', lease_expires=0 WHERE id=%s AND fence=%s",
                     [threads[write.key].pk, write.position],
                 )
                 threads[write.key].holder = ""
+
+    def _delete_empty_thread(self, thread: int) -> bool:
+        """Delete a thread that has never had a run worth keeping; false if it has."""
+        return bool(
+            self.execute(
+                "DELETE FROM {thread} WHERE id=%s AND last_run_at IS NULL "
+                "AND NOT EXISTS (SELECT 1 FROM {run} WHERE thread_id=%s)",
+                [thread, thread],
+            )
+        )
 
     def _claim_all(
         self, answers: _Answers, claims: Sequence[Claim], threads: dict[str, LockedThread]
@@ -405,7 +420,7 @@ class Store(Reads):
             "WHERE thread_id=%s AND {position}=%s",
             [thread.pk, thread.fence],
         ):
-            return DeadRun(row[0], row[1], row[2], bytes(row[3]))
+            return DeadRun(thread.pk, row[0], row[1], row[2], bytes(row[3]))
         return None
 
     def delete_threads(
@@ -472,12 +487,15 @@ class _Answers:
 
 def _owns(write: Append | Finish | Release, threads: dict[str, LockedThread]) -> bool:
     thread = threads.get(write.key)
-    return thread is not None and thread.fence == write.position and not thread.is_free
+    if thread is None or thread.is_free:
+        return False
+    # A thread deleted and begun again counts its runs from the start.
+    return (thread.pk, thread.fence) == (write.thread, write.position)
 
 
 def _is_same(claim: Claim, other: Claim | LastRun) -> bool:
     """Whether a claim is a request that was sent before."""
-    return (claim.run_id, claim.digest) == (other.run_id, other.digest)
+    return bool(claim.digest) and (claim.run_id, claim.digest) == (other.run_id, other.digest)
 
 
 def _refusal(claim: Claim, thread: LockedThread, last: LastRun | None) -> Any:

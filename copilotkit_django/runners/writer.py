@@ -310,7 +310,7 @@ class GroupWriter:
     def _undo(self, job: _Job, answer: Any) -> None:
         """Give back what was claimed for somebody who has left."""
         if isinstance(job.write, Claim) and isinstance(answer, Claimed):
-            release = Release(job.write.key, answer.run, answer.position)
+            release = Release(job.write.key, answer.thread, answer.run, answer.position)
             self._put(_Job(job.future, job.loop, time.monotonic() + UNDO_SECONDS, write=release))
 
     def _guarded(self, function: Callable[[], None]) -> None:

@@ -80,6 +80,7 @@ class Append(Write):
     """Add raw events to a run that still owns its thread."""
 
     key: str
+    thread: int
     run: int
     position: int
     first: int
@@ -92,6 +93,7 @@ class Finish(Write):
     """End a run: its compacted events, the rest of the raw ones, its thread free again."""
 
     key: str
+    thread: int
     run: int
     position: int
     agent_id: str
@@ -111,5 +113,6 @@ class Release(Write):
     """Give a thread back as if the run had never been claimed."""
 
     key: str
+    thread: int
     run: int
     position: int
