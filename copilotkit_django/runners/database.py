@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import secrets
+import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -63,6 +65,9 @@ SWEEP_SECONDS = 15.0
 
 #: Drain waits so long for agents to take note of the end.
 DRAIN_SECONDS = 3.0
+
+#: Closing waits so long for queries that are under way.
+CLOSE_SECONDS = 5.0
 
 #: Threads that read; each keeps one database connection.
 READERS = 2
@@ -142,6 +147,8 @@ class DatabaseRunner(AgentRunner):
     async def _start(self, request: RunRequest) -> AsyncIterator[Batch]:
         key = request.thread.key
         for _ in range(3):
+            if self.is_closed:
+                raise StoreDown
             token = secrets.token_hex(16)
             claim = self._claim(request, key, token)
             try:
@@ -302,16 +309,25 @@ class DatabaseRunner(AgentRunner):
             await asyncio.gather(*(task.wait(DRAIN_SECONDS) for task in live))
         if self._chores is not None:
             self._chores.cancel()
+        self.hints.close()
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
         """Write what waits, end the threads and close their connections. There is no way back."""
+        if self.is_closed:
+            return
         self.is_closed = True
         self.writer.close()
-        alias = self.store.alias
+        # They wait for each other, so that each thread gets one.
+        together = threading.Barrier(READERS)
         for _ in range(READERS):
-            self._readers.submit(connections[alias].close)
+            self._readers.submit(self._close_reader, together)
         self._readers.shutdown(wait=True)
+
+    def _close_reader(self, together: threading.Barrier) -> None:
+        connections[self.store.alias].close()
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(CLOSE_SECONDS)
 
     # -- for its parts --------------------------------------------------------------------------
 
@@ -320,6 +336,8 @@ class DatabaseRunner(AgentRunner):
 
         A connection that turns out to be dead is replaced once. Raises `StoreDown`.
         """
+        if self.is_closed:
+            raise StoreDown
         loop = asyncio.get_running_loop()
         reading = functools.partial(function, *args, **kwargs)
         try:
@@ -345,6 +363,8 @@ class DatabaseRunner(AgentRunner):
 
     async def write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that writes on the writer's thread. Raises `StoreDown`."""
+        if self.is_closed:
+            raise StoreDown
         writing = functools.partial(function, *args, **kwargs)
         try:
             result: T = await self.writer.call(writing, timeout=CLAIM_SECONDS)
@@ -386,7 +406,7 @@ class DatabaseRunner(AgentRunner):
 
     def _look_after(self) -> None:
         """Start the chores on this loop, if they are not under way."""
-        if self._chores is None or self._chores.done():
+        if not self.is_closed and (self._chores is None or self._chores.done()):
             self._chores = spawn(self._do_chores())
             self.hints.listen()
 

@@ -53,6 +53,12 @@ class Hints:
             self._loop = loop
             self._listening = spawn(self._listen())
 
+    def close(self) -> None:
+        """Listen no more, and tell nobody anything."""
+        loop, self._loop = self._loop, None
+        if loop is not None and not loop.is_closed() and self._listening is not None:
+            loop.call_soon_threadsafe(self._listening.cancel)
+
     def data(self, runs: list[int]) -> None:
         """There are new events of these runs, or their end."""
         if self._loop is not None and self._loop is asyncio.get_running_loop():
