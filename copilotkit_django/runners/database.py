@@ -26,7 +26,7 @@ from copilotkit_django.runners.hints import Hints
 from copilotkit_django.runners.history import message_ids, stored_input
 from copilotkit_django.runners.live import DurableLog
 from copilotkit_django.runners.log import Batch, Cursor
-from copilotkit_django.runners.recovery import reap
+from copilotkit_django.runners.recovery import TAKEN_MESSAGE, reap
 from copilotkit_django.runners.replay import Replay
 from copilotkit_django.runners.store import Store, lines
 from copilotkit_django.runners.task import RunTask, spawn
@@ -73,7 +73,6 @@ CLOSE_SECONDS = 5.0
 READERS = 2
 
 STORE_MESSAGE = "The conversation cannot be stored at the moment."
-TAKEN_MESSAGE = "Another run has taken over this conversation."
 
 
 #: Runners made for endpoints, by class, options and database.

@@ -12,6 +12,7 @@ from copilotkit_django.exceptions import StoreDown
 from copilotkit_django.models import Run
 from copilotkit_django.runners.log import ENDING, RAW, Batch, RunLog
 from copilotkit_django.runners.reads import FollowedRun
+from copilotkit_django.runners.recovery import taken_endings
 from copilotkit_django.runners.task import spawn
 
 if TYPE_CHECKING:
@@ -141,6 +142,9 @@ class Followers:
             if state is None or state.status != Run.Status.RUNNING:
                 tail = here.tails.pop(run, None)
                 if tail is not None:
+                    if state is None or state.status == Run.Status.SUPERSEDED:
+                        # Nobody stores an end of such a run.
+                        tail.endings.extend(taken_endings(tail.log.events))
                     tail.log.close()
             elif state.is_expired:
                 await self._runner.reap(state.key)

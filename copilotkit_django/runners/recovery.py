@@ -18,6 +18,9 @@ from copilotkit_django.runners.writes import Append, Finish, Status
 #: What the conversation says of such a run.
 LOST_MESSAGE = "The server was interrupted during this answer."
 
+#: What readers of a run are told when it lost its thread.
+TAKEN_MESSAGE = "Another run has taken over this conversation."
+
 
 def reap(store: Store, key: str, *, spare: str | None = None) -> int | None:
     """End the run of a thread whose lease ran out, in one transaction; returns the run.
@@ -72,13 +75,7 @@ def reap(store: Store, key: str, *, spare: str | None = None) -> int | None:
 
 def _endings(events: list[dict[str, Any]], echo: dict[str, Any]) -> list[dict[str, Any]]:
     """What a reader of the events so far has to be sent for a proper end."""
-    order = RunOrder()
-    for event in events:
-        try:
-            order.check(event)
-        except OrderError:
-            # Written by us in this order; a form of 1.0 brought down a level may still look odd.
-            continue
+    order = _order_of(events)
     started = []
     if not order.started:
         ids = {"threadId": echo["threadId"], "runId": echo["runId"]}
@@ -93,6 +90,33 @@ def _endings(events: list[dict[str, Any]], echo: dict[str, Any]) -> list[dict[st
             message=LOST_MESSAGE,
         ),
     ]
+
+
+def taken_endings(events: list[bytes]) -> list[bytes]:
+    """What readers of a run that is no longer part of any history are sent for a proper end."""
+    order = _order_of([decode(event) for event in events])
+    return [
+        encode(event)
+        for event in finalize(
+            order,
+            thread_id="",
+            run_id="",
+            stopped=False,
+            message=TAKEN_MESSAGE,
+            code="THREAD_TAKEN",
+        )
+    ]
+
+
+def _order_of(events: list[dict[str, Any]]) -> RunOrder:
+    order = RunOrder()
+    for event in events:
+        try:
+            order.check(event)
+        except OrderError:
+            # Written by us in this order; a form of 1.0 brought down a level may still look odd.
+            continue
+    return order
 
 
 def _compacted(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
