@@ -167,5 +167,23 @@ class OpenAITranscriptionService(TranscriptionService):
             raise RateLimited from error
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
             raise AuthFailed from error
+        except openai.APIStatusError as error:
+            refusal = _refused(error)
+            if refusal is None:
+                raise
+            raise refusal from error
         text: str = result.text
         return text
+
+
+def _refused(error: Any) -> TranscriptionError | None:
+    """Why a provider does not want a recording, where it says so. Read before `classify` does,
+    which takes everything about a length for too long."""
+    text = str(error).lower()
+    if "too short" in text or "too_short" in text:
+        return AudioTooShort()
+    if error.status_code == 413 or "longer than" in text:
+        return AudioTooLong()
+    if error.status_code == 415 or "file format" in text:
+        return InvalidAudioFormat()
+    return None

@@ -13,7 +13,6 @@ from copilotkit_django.runners.log import MAX_BATCH, START, Cursor
 from tests.acting import Parrot, Staged
 from tests.talk import collect, kinds, run_input, text_of, within
 
-
 #: Protocol 1.0 has it, the one before does not.
 OUTCOME = {"type": "cancelled"}
 
@@ -62,7 +61,7 @@ class TestRecord:
         """A record goes into caches and queues as it is."""
         record = await recorded()
 
-        assert pickle.loads(pickle.dumps(record)) == record
+        assert pickle.loads(pickle.dumps(record)) == record  # noqa: S301
 
 
 @pytest.mark.parametrize(
