@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
-
 from copilotkit_django.events.compact import Compactor
 from copilotkit_django.events.finalize import finalize
 from copilotkit_django.events.order import OrderError, RunOrder
@@ -29,7 +27,16 @@ def reap(store: Store, key: str, *, spare: str | None = None) -> int | None:
     run that was lost before its first event keeps what the user said. ``None`` if the lease has not
     run out, somebody was quicker, or ``spare`` holds it. Call it where writes are allowed.
     """
-    with transaction.atomic(using=store.alias):
+    try:
+        return _reap(store, key, spare=spare)
+    except DATA_ERRORS:
+        # The thread must come free whatever the run has left behind.
+        logger.exception("What a run has left behind cannot be stored; it is ended without it.")
+        return _reap(store, key, spare=spare, bare=True)
+
+
+def _reap(store: Store, key: str, *, spare: str | None, bare: bool = False) -> int | None:
+    with store.transaction():
         dead = store.dead_run(key, spare=spare)
         if dead is None:
             return None
@@ -40,6 +47,8 @@ def reap(store: Store, key: str, *, spare: str | None = None) -> int | None:
         echo = decode(dead.input)
         endings = _endings(events, echo)
         compacted = _compacted([*events, *endings])
+        if bare:
+            compacted = _endings([], echo)
         tail = [encode(event) for event in endings]
         store.write(
             [

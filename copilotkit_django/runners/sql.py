@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connections, models
+from django.db import DataError, connections, models, transaction
 from django.db.models.constants import OnConflict
 
 from copilotkit_django.models import Run, SeenMessage, Segment, Thread
 
 #: Parameters of one statement. SQLite, as Django sees it, takes 999.
 MAX_PARAMETERS = 900
+
+#: What a statement is besides its largest value, at the most.
+OVERHEAD_BYTES = 64 * 1024
+
+#: Bytes of one statement, if it has more than one row: MySQL and MariaDB take 16 MB, as they come.
+MAX_BYTES = 4 * 1024 * 1024
+
+#: A transaction waits so long for what another one has locked; then it is tried again later.
+LOCK_SECONDS = 2
+
+#: A process that stands still in the middle of a transaction may keep what it has locked so long.
+STANDSTILL_SECONDS = 5
 
 
 class Sql:
@@ -45,6 +58,27 @@ class Sql:
         if vendor == "mysql":
             return "CAST(unix_timestamp(now(3)) * 1000 AS signed)"
         raise NotImplementedError(f"DatabaseRunner does not know the clock of {vendor}.")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction that neither waits for ever nor makes others wait for ever.
+
+        Not on SQLite, where the process that writes cannot be told to make way.
+        """
+        with transaction.atomic(using=self.alias):
+            connection = self.connection
+            if connection.vendor == "postgresql":
+                # Forgotten at the end of the transaction: the connection may be one of a pool.
+                self.execute(
+                    "SELECT set_config('lock_timeout', %s, true), "
+                    "set_config('idle_in_transaction_session_timeout', %s, true)",
+                    [f"{LOCK_SECONDS}s", f"{STANDSTILL_SECONDS}s"],
+                )
+            elif connection.vendor == "mysql":
+                self.execute("SET SESSION innodb_lock_wait_timeout=%s", [LOCK_SECONDS])
+                if connection.mysql_is_mariadb:
+                    self.execute("SET SESSION idle_transaction_timeout=%s", [STANDSTILL_SECONDS])
+            yield
 
     def _named(self, sql: str) -> str:
         """Fill in the names that are reserved words somewhere, and the tables."""
@@ -89,14 +123,27 @@ class Sql:
         names = ", ".join(map(ops.quote_name, columns))
         one = f"({marks(columns)})"
         with self.connection.cursor() as cursor:
-            for chunk in chunks(rows, width=len(columns)):
+            for chunk in _rows_of_one_statement(rows, len(columns)):
                 cursor.execute(
                     f"{verb} {table} ({names}) VALUES {', '.join([one] * len(chunk))} {suffix}",
                     [value for row in chunk for value in row],
                 )
 
     def binary(self, data: bytes) -> Any:
+        """Bytes as a parameter. Raises `DataError` for more than the server would take."""
+        if self.connection.vendor == "mysql":
+            self._refuse_too_large(data)
         return self.connection.Database.Binary(data)
+
+    def _refuse_too_large(self, data: bytes) -> None:
+        # The server closes the connection instead of saying so, as if it had gone away, and the
+        # same write would be tried again and again.
+        if len(data) * 2 < MAX_BYTES:
+            return
+        ((limit,),) = self.select("SELECT @@max_allowed_packet", [])
+        escaped = sum(data.count(byte) for byte in (b'"', b"'", b"\\", b"\n", b"\r", b"\0"))
+        if len(data) + escaped + OVERHEAD_BYTES > limit:
+            raise DataError(f"{len(data)} bytes are more than max_allowed_packet allows.")
 
     def json(self, value: Any) -> Any:
         return Run._meta.get_field("usage").get_db_prep_save(value, self.connection)
@@ -120,6 +167,27 @@ def marks(values: Sequence[Any]) -> str:
 def place_marks(places: Sequence[Any]) -> str:
     """The condition for (thread, position) pairs; not every database takes rows in a list."""
     return " OR ".join(["(thread_id=%s AND {position}=%s)"] * len(places))
+
+
+def _rows_of_one_statement(
+    rows: Sequence[Sequence[Any]], width: int
+) -> Iterator[Sequence[Sequence[Any]]]:
+    """Parts of some rows that one statement can take, in number and in size."""
+    for chunk in chunks(rows, width):
+        start = size = 0
+        for number, row in enumerate(chunk):
+            weight = sum(map(_size, row))
+            if number > start and size + weight > MAX_BYTES:
+                yield chunk[start:number]
+                start, size = number, 0
+            size += weight
+        yield chunk[start:]
+
+
+def _size(value: Any) -> int:
+    # Drivers wrap bytes in types of their own.
+    data = getattr(value, "obj", value)
+    return len(data) if isinstance(data, bytes | bytearray) else 0
 
 
 def chunks(values: Sequence[Any], width: int = 1) -> Iterator[Sequence[Any]]:

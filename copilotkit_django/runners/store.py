@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db import transaction
-
 from copilotkit_django.events.wire import encode
 from copilotkit_django.keys import digest_of
 from copilotkit_django.models import Run, SeenMessage, Segment, Thread
@@ -86,7 +84,7 @@ class Store(Reads):
         other. What belongs to a run that lost its thread is dropped and answered `Gone`.
         """
         claims = [write for write in writes if isinstance(write, Claim)]
-        with transaction.atomic(using=self.alias):
+        with self.transaction():
             threads = self._lock(sorted({write.key for write in writes}))
             new = {claim.key: claim for claim in claims if claim.key not in threads}
             if new:
@@ -372,17 +370,18 @@ class Store(Reads):
         """Renew all leases of a holder, except those of threads whose runs were given up."""
         threads = sorted(given_up)
         without = f" AND id NOT IN ({marks(threads)})" if threads else ""
-        self.execute(
-            f"UPDATE {{thread}} SET lease_expires={self.now_ms} + %s WHERE holder=%s{without}",
-            [lease_ms, holder, *threads],
-        )
+        with self.transaction():
+            self.execute(
+                f"UPDATE {{thread}} SET lease_expires={self.now_ms} + %s WHERE holder=%s{without}",
+                [lease_ms, holder, *threads],
+            )
 
     def request_stop(self, key: str, run_id: str | None) -> str | None:
         """Flag a live run to be stopped by whoever owns it; its holder, or ``None``.
 
         A run that was flagged before, or is not the one named ``run_id``, counts as none.
         """
-        with transaction.atomic(using=self.alias):
+        with self.transaction():
             thread = self._lock([key]).get(key)
             if thread is None or thread.is_free or thread.is_expired:
                 return None
@@ -432,7 +431,7 @@ class Store(Reads):
         they are found once they are locked.
         """
         deleted = 0
-        with transaction.atomic(using=self.alias):
+        with self.transaction():
             for thread in self._lock(sorted(keys)).values():
                 if untouched_since is not None and not self._is_stale(thread, untouched_since):
                     continue
