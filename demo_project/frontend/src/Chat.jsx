@@ -1,6 +1,10 @@
 import { CopilotChat, useConfigureSuggestions, useInterrupt } from "@copilotkit/react-core/v2";
 import { useEffect, useMemo, useState } from "react";
+import { Composer } from "./Composer.jsx";
 import { useSay } from "./say.js";
+
+const MENU = "Things to say";
+const SCROLL_VIEW = { scrollToBottomButton: { "aria-label": "Scroll to the end" } };
 
 export function Chat({ about, agent, threadId, onNew }) {
   useConfigureSuggestions(
@@ -30,12 +34,17 @@ export function Chat({ about, agent, threadId, onNew }) {
   const step = useStep(agent);
   const gone = useEmptiness(agent, threadId);
   const say = useSay(agent);
-  // Behind the plus sign, and as commands after a slash.
+  const { isRunning } = agent;
+  // The client draws icons without words; names for those who do not see them.
   const input = useMemo(
     () => ({
+      // Behind the plus sign, and as commands after a slash.
       toolsMenu: about.menu.map((message) => ({ label: message, action: () => say(message) })),
+      addMenuButton: { "aria-label": MENU },
+      sendButton: { "aria-label": isRunning ? "Stop" : "Send" },
+      textArea: Composer,
     }),
-    [about, say],
+    [about, say, isRunning],
   );
 
   return (
@@ -44,10 +53,11 @@ export function Chat({ about, agent, threadId, onNew }) {
         agentId={about.id}
         threadId={threadId}
         input={input}
+        scrollView={SCROLL_VIEW}
         labels={{
           chatInputPlaceholder: about.placeholder,
           welcomeMessageText: about.welcome,
-          chatInputToolbarAddButtonLabel: "Things to say",
+          chatInputToolbarAddButtonLabel: MENU,
           chatDisclaimerText: "No model, no key: these agents are plain Python.",
         }}
       />
