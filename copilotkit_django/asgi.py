@@ -27,6 +27,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.urls import Resolver404, resolve
 
+from copilotkit_django.admission import PASSAGE, Admission
 from copilotkit_django.after import drain as drain_after
 from copilotkit_django.runtime import drain as drain_runs
 from copilotkit_django.views import LONG_LIVED_THREADS
@@ -75,6 +76,7 @@ class CopilotKitASGIHandler(ASGIHandler):
     def __init__(self) -> None:
         super().__init__()
         self._workers = WorkerThreads("copilotkit-http")
+        self._admission = Admission()
         #: The server will tell when it stops.
         self._drains = False
 
@@ -98,9 +100,16 @@ class CopilotKitASGIHandler(ASGIHandler):
             max_bytes=options.max_body_bytes,
             seconds=options.body_timeout_seconds,
         )
-        scope = {**scope, LONG_LIVED_THREADS: True}
-        async with ThreadSensitiveContext(executor=self._workers.next()):
-            await self.handle(scope, receive, send)
+        async with self._admission.passage() as passage:
+            scope = {**scope, LONG_LIVED_THREADS: True, PASSAGE: passage}
+
+            async def answered(message: Message) -> None:
+                # From its first byte on an answer needs no more of Django's middleware.
+                passage.give_back()
+                await send(message)
+
+            async with ThreadSensitiveContext(executor=self._workers.next()):
+                await self.handle(scope, receive, answered)
 
 
 def _runtime_for(scope: Scope) -> Any:

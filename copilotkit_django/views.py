@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from copilotkit_django.admission import at_the_view
 from copilotkit_django.events.wire import encode
 from copilotkit_django.exceptions import InvalidRequest, ThreadBusy
 from copilotkit_django.gate import pass_through
@@ -43,7 +44,8 @@ def endpoint_view(find_runtime: Callable[[], Runtime]) -> Callable[..., Any]:
     """
 
     async def endpoint(request: HttpRequest, path: str = "") -> HttpResponseBase:
-        return await pass_through(find_runtime(), request, path, handle)
+        async with at_the_view(getattr(request, "scope", {})):
+            return await pass_through(find_runtime(), request, path, handle)
 
     endpoint.copilotkit_runtime = find_runtime  # type: ignore[attr-defined]
     return csrf_exempt(transaction.non_atomic_requests(endpoint))

@@ -72,7 +72,7 @@ class RunLog:
         #: What the cursors of its events begin with.
         self.prefix = prefix
         self.closed = False
-        self._waiting: list[asyncio.Future[bool]] = []
+        self._waiting: set[asyncio.Future[bool]] = set()
 
     def append(self, event: bytes) -> None:
         """Add one encoded event and wake the readers."""
@@ -93,7 +93,7 @@ class RunLog:
         self._wake()
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, set()
         for future in waiting:
             if not future.done():
                 future.set_result(True)
@@ -110,9 +110,10 @@ class RunLog:
                 batch = Batch(events[after : after + MAX_BATCH], self.prefix, after)
                 after += len(batch)
                 yield batch
-                # A consumer whose send never waits (daphne) would otherwise keep the loop to
-                # itself until the end of the backlog.
-                await asyncio.sleep(0)
+                if after < len(events):
+                    # A consumer whose send never waits (daphne) would otherwise keep the loop to
+                    # itself until the end of the backlog.
+                    await asyncio.sleep(0)
             elif self.closed:
                 return
             elif not await self._news(idle):
@@ -122,15 +123,14 @@ class RunLog:
         """Wait for the next change; false if ``idle`` seconds pass without one."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bool] = loop.create_future()
-        self._waiting.append(future)
+        self._waiting.add(future)
         timer = loop.call_later(idle, _give_up, future) if idle else None
         try:
             return await future
         finally:
             if timer is not None:
                 timer.cancel()
-            if future in self._waiting:
-                self._waiting.remove(future)
+            self._waiting.discard(future)
 
 
 def _give_up(future: asyncio.Future[bool]) -> None:

@@ -169,4 +169,5 @@ async def test_read__consumer_that_never_waits():
     await within(everything(log.read()))
     other.cancel()
 
-    assert turns >= 20
+    # One between any two batches.
+    assert turns >= 19
