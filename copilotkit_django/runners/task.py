@@ -191,7 +191,8 @@ class RunTask:
         except (InvalidEvent, OrderError) as error:
             message = str(error)
             logger.warning("Agent %r broke the protocol: %s", self.request.agent_id, error)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            # An agent that leaves by sys.exit() ends its run, not the server.
             message = scrub(error, expose=expose)
         await self._end(message)
 
