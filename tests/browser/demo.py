@@ -1,0 +1,113 @@
+"""The demo as a site: a server process with a database of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HOST = "127.0.0.1"
+#: For machines that are busy with something else.
+SECONDS = 60
+POLL_SECONDS = 0.05
+
+COMMANDS = {
+    "daphne": ["-m", "daphne", "-b", HOST, "-p", "{port}", "demo_project.asgi:application"],
+    "runserver": ["manage.py", "runserver", "--noreload", f"{HOST}:{{port}}"],
+}
+
+
+def migrated_database(folder: Path) -> Path:
+    """The file of an empty database, for sites to copy."""
+    file = folder / "empty.sqlite3"
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        cwd=ROOT,
+        env=environment(DEMO_DATABASE=str(file)),
+        check=True,
+        timeout=SECONDS,
+    )
+    return file
+
+
+def environment(**ours: str) -> dict[str, str]:
+    """What the demo sees: nothing of the settings of this test run."""
+    foreign = ("DJANGO_", "DEMO_", "COVERAGE_")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+    return inherited | {"PYTHONUNBUFFERED": "1"} | ours
+
+
+class Demo:
+    """The demo, served by `daphne` or `runserver`. Killed and started again it is the same site."""
+
+    def __init__(
+        self, folder: Path, database: Path, *, server: str = "daphne", **ours: str
+    ) -> None:
+        folder.mkdir()
+        shutil.copy(database, folder / "demo.sqlite3")
+        self._environment = environment(DEMO_DATABASE=str(folder / "demo.sqlite3"), **ours)
+        self._server = server
+        self._log = folder / "server.txt"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def start(self) -> Self:
+        """Return once it listens."""
+        command = [part.format(port=self.port) for part in COMMANDS[self._server]]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                socket.create_connection((HOST, self.port), 1).close()
+            except OSError:
+                time.sleep(POLL_SECONDS)
+            else:
+                return self
+        self.kill()
+        raise AssertionError(f"The {self._server} did not start:\n{self.log()}")
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(SECONDS)
+
+    def log(self, characters: int = 3000) -> str:
+        """The last it wrote."""
+        return self._log.read_text(errors="replace")[-characters:]
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
