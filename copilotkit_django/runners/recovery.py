@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from copilotkit_django.events.compact import Compactor
@@ -11,7 +12,10 @@ from copilotkit_django.events.pipeline import as_stored
 from copilotkit_django.events.wire import decode, encode
 from copilotkit_django.runners.history import message_ids
 from copilotkit_django.runners.store import Store, lines
+from copilotkit_django.runners.writer import DATA_ERRORS
 from copilotkit_django.runners.writes import Append, Finish, Status
+
+logger = logging.getLogger("copilotkit.store")
 
 #: What the conversation says of such a run.
 LOST_MESSAGE = "The server was interrupted during this answer."
@@ -43,13 +47,11 @@ def _reap(store: Store, key: str, *, spare: str | None, bare: bool = False) -> i
         raw = [
             event for _, _, _, data in store.segments([(dead.pk, 0)]) for event in data.split(b"\n")
         ]
-        events = [decode(event) for event in raw]
+        events = [] if bare else [decode(event) for event in raw]
         echo = decode(dead.input)
         endings = _endings(events, echo)
         compacted = _compacted([*events, *endings])
-        if bare:
-            compacted = _endings([], echo)
-        tail = [encode(event) for event in endings]
+        tail = [encode(event) for event in (endings[-1:] if bare and raw else endings)]
         store.write(
             [
                 Finish(
