@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Q
+from django.conf import settings
+from django.db.models import Q, Value
+from django.db.models.functions import Collate
 from django.utils import timezone
 
 from copilotkit_django.models import Thread
@@ -37,12 +39,14 @@ class DatabaseThreads(ThreadStore):
     async def list(self, scope: str, query: ThreadQuery) -> builtins.list[ThreadRecord]:
         threads = self._threads.in_scope(scope).with_runs()
         if query.agent_id is not None:
-            threads = threads.filter(agent_id=query.agent_id)
+            threads = threads.filter(agent_id=self._exactly(query.agent_id))
         if not query.include_archived:
             threads = threads.filter(archived=False)
         if query.after is not None:
             last_run, thread_id = query.after
             moment = datetime.fromtimestamp(last_run, UTC)
+            if not settings.USE_TZ:
+                moment = timezone.make_naive(moment)
             threads = threads.filter(
                 Q(last_run_at__lt=moment) | Q(last_run_at=moment, thread_id__lt=thread_id)
             )
@@ -50,6 +54,11 @@ class DatabaseThreads(ThreadStore):
         if query.limit is not None:
             threads = threads[: query.limit]
         return await self._runner.read(lambda: [_record(thread) for thread in threads])
+
+    def _exactly(self, text: str) -> Any:
+        """A text to compare with; left to themselves, MySQL and MariaDB ignore case and accents."""
+        is_mysql = self._runner.store.vendor == "mysql"
+        return Collate(Value(text), "utf8mb4_bin") if is_mysql else text
 
     async def events(self, thread: ThreadRef) -> AsyncIterator[Batch]:
         return self._events(thread.key)

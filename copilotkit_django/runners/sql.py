@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import DataError, connections, models, transaction
 from django.db.models.constants import OnConflict
+from django.utils import timezone
 
+from copilotkit_django.events.wire import encode
 from copilotkit_django.models import Run, SeenMessage, Segment, Thread
 
 #: Parameters of one statement. SQLite, as Django sees it, takes 999.
 MAX_PARAMETERS = 900
+
+#: Characters that the JSON of PostgreSQL refuses, as they are escaped.
+NOT_STORABLE = re.compile(rb"\\u(0000|d[89a-f])", re.IGNORECASE)
 
 #: What a statement is besides its largest value, at the most.
 OVERHEAD_BYTES = 64 * 1024
@@ -145,18 +151,27 @@ class Sql:
         if len(data) + escaped + OVERHEAD_BYTES > limit:
             raise DataError(f"{len(data)} bytes are more than max_allowed_packet allows.")
 
+    def text(self, value: str) -> str:
+        """A text without what some databases cannot hold: NUL, half a surrogate pair."""
+        return value.replace("\0", "").encode(errors="replace").decode()
+
     def json(self, value: Any) -> Any:
+        """A JSON value as a parameter; nothing in place of one that not every database can hold."""
+        if value is not None and NOT_STORABLE.search(encode(value)):
+            value = None
         return Run._meta.get_field("usage").get_db_prep_save(value, self.connection)
 
     def now(self) -> Any:
-        return self.connection.ops.adapt_datetimefield_value(datetime.now(UTC))
+        return self.connection.ops.adapt_datetimefield_value(timezone.now())
 
     def moment(self, value: Any) -> datetime | None:
         """A moment as the driver gives it, which for SQLite is text."""
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
         if value is not None and value.tzinfo is None:
-            value = value.replace(tzinfo=UTC)
+            # Without USE_TZ everything is in the time zone of the project.
+            zone = self.connection.timezone or timezone.get_default_timezone()
+            value = timezone.make_aware(value, zone)
         return value  # type: ignore[no-any-return]
 
 

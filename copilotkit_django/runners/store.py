@@ -9,8 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+
+from django.utils import timezone
 
 from copilotkit_django.events.wire import encode
 from copilotkit_django.keys import digest_of
@@ -165,7 +167,7 @@ class Store(Reads):
             [
                 (
                     write.status.value,
-                    write.error,
+                    self.text(write.error),
                     self.json(write.usage),
                     now,
                     write.event_count,
@@ -452,7 +454,7 @@ class Store(Reads):
     def drop_segments(self, seconds: float) -> int:
         """Drop the raw events of runs that ended longer ago; returns of how many runs."""
         before = self.connection.ops.adapt_datetimefield_value(
-            datetime.now(UTC) - timedelta(seconds=seconds)
+            timezone.now() - timedelta(seconds=seconds)
         )
         old = [
             row[0]
