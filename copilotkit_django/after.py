@@ -57,6 +57,25 @@ class AfterRequest:
     usage: list[dict[str, Any]] = field(default_factory=list)
     context: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def user(self) -> Any:
+        """Who called, as AUTHENTICATION knows them; ``None`` for nobody in particular."""
+        return copilotkit(self.request).user
+
+    @property
+    def scope(self) -> str:
+        """Whose threads it was about."""
+        return copilotkit(self.request).scope
+
+    def take(self, events: list[dict[str, Any]]) -> None:
+        """The answer was a stream of these."""
+        self.events = events
+        self.messages = response_messages(events)
+        for event in events:
+            if event["type"] == "RUN_STARTED":
+                self.thread_id, self.run_id = event["threadId"], event["runId"]
+            self.usage += event.get("usage") or []
+
 
 def call_afterwards(
     runtime: Runtime, request: HttpRequest, response: HttpResponseBase, started: float
@@ -125,12 +144,7 @@ async def _after_stream(
     await asyncio.wait({reader})
     after = _plain(runtime, request, response, started)
     after.body = frame(Batch(log.events)) if log.events else b""
-    after.events = [decode(event) for event in log.events]
-    after.messages = response_messages(after.events)
-    for event in after.events:
-        if event["type"] == "RUN_STARTED":
-            after.thread_id, after.run_id = event["threadId"], event["runId"]
-        after.usage += event.get("usage") or []
+    after.take([decode(event) for event in log.events])
     await _run(function, after)
 
 

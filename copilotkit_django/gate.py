@@ -97,7 +97,7 @@ async def _answer(
             except CopilotKitError as error:
                 # There is nothing to be done, so there is no after either.
                 return await _responded(runtime, request, error_answer(error))
-            response = await _handled(runtime, request, envelope, handler)
+            request, response = await _handled(runtime, request, envelope, handler)
         except ShortCircuit as answer:
             return await _responded(runtime, request, answer.response)
         response = await _responded(runtime, request, response)
@@ -118,7 +118,7 @@ def _next(request: HttpRequest, result: Any) -> HttpRequest:
 
 async def _handled(
     runtime: Runtime, request: HttpRequest, envelope: Envelope, handler: Handler
-) -> HttpResponseBase:
+) -> tuple[HttpRequest, HttpResponseBase]:
     context = copilotkit(request)
     request = _next(request, await runtime.hooks.call("on_before_handler", request, envelope.route))
     caller = Call(
@@ -130,16 +130,16 @@ async def _handled(
         request=request,
     )
     try:
-        return await handler(caller, envelope, request)
+        return request, await handler(caller, envelope, request)
     except CopilotKitError as error:
-        return error_answer(error)
+        return request, error_answer(error)
 
 
 def _route(runtime: Runtime, request: HttpRequest, remainder: str) -> Envelope:
     """What the request asks for, and may ask for. The context knows it even if it may not."""
     envelope = _read_route(runtime, request, remainder)
     context = copilotkit(request)
-    context.route = envelope.route
+    context.route, context.envelope = envelope.route, envelope
     if envelope.route.single and envelope.route.path:
         context.path = envelope.route.path
     admit(envelope.route, memories=runtime.options.expose_memory_routes)
@@ -199,12 +199,14 @@ async def _responded(
 async def _failed(runtime: Runtime, request: HttpRequest, error: Exception) -> HttpResponseBase:
     """The answer for an error nobody expected. What it was stands in the log only.
 
-    Django's own exceptions that mean an answer get that answer, unless the hook has another.
+    Exceptions that mean an answer, Django's and ours, get that answer, unless the hook has another.
     """
     if isinstance(error, PermissionDenied):
         usual = JsonAnswer({"error": "forbidden", "message": "You may not do this."}, status=403)
     elif isinstance(error, Http404):
         usual = error_answer(NotFound())
+    elif isinstance(error, CopilotKitError):
+        usual = error_answer(error)
     else:
         logger.error("%s %s failed.", request.method, request.path, exc_info=error)
         usual = JsonAnswer({"error": "internal_error"}, status=500)

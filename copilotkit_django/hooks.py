@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,17 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from copilotkit_django.agents.base import RunInput
 from copilotkit_django.conf import Options
-from copilotkit_django.routes import Route
+from copilotkit_django.operations.call import read_input
+from copilotkit_django.routes import Envelope, Route
 
 if TYPE_CHECKING:
     from copilotkit_django.runtime import Runtime
+
+
+#: Operations that bring a run input.
+RUN_METHODS = frozenset({"agent/run", "agent/connect", "agent/suggest"})
 
 
 class ShortCircuit(Exception):
@@ -43,6 +50,8 @@ class RequestContext:
     scope: str = ""
     route: Route | None = None
     context: dict[str, Any] = field(default_factory=dict)
+    #: The request as it was routed; what it brings for the operation is in there.
+    envelope: Envelope | None = field(default=None, repr=False)
 
 
 def copilotkit(request: HttpRequest) -> RequestContext:
@@ -52,6 +61,18 @@ def copilotkit(request: HttpRequest) -> RequestContext:
     """
     context: RequestContext = request._copilotkit  # type: ignore[attr-defined]
     return context
+
+
+def run_input(request: HttpRequest) -> RunInput | None:
+    """The run input a request brings, the same for REST paths and the single-route envelope.
+
+    ``None`` if it asks for anything but to run, connect or suggest, or is not routed yet. Raises an
+    error of ours if the body is none; let it pass, and the answer is the usual 400.
+    """
+    envelope = copilotkit(request).envelope
+    if envelope is None or envelope.route.method not in RUN_METHODS:
+        return None
+    return RunInput.from_wire(read_input(envelope.content(request.body)))
 
 
 def with_headers(request: HttpRequest, headers: Mapping[str, str]) -> HttpRequest:
@@ -91,6 +112,86 @@ class Hooks:
 
     def on_error(self, request: HttpRequest, error: Exception, route: Route | None) -> Any:
         """A hook or a handler raised; return a response in place of the plain 500."""
+
+
+class compose:
+    """One hook or middleware out of several, which are called in order, sync or async.
+
+    A request that one of them returns is what those after it get; for ``on_response`` the same goes
+    for the response. Where there is no response yet, one that is returned or raised answers, and
+    those after it are not called. Of after middleware all are called, whatever becomes of the
+    others.
+    """
+
+    # Not a function, so that a class of hooks may hold one without being handed to it.
+
+    def __init__(self, *functions: Callable[..., Any]) -> None:
+        self._functions = functions
+
+    async def __call__(self, *arguments: Any) -> Any:
+        if not isinstance(arguments[0], HttpRequest):
+            await self._call_all(arguments)
+            return None
+        answered = any(isinstance(argument, HttpResponseBase) for argument in arguments)
+        kind = HttpResponseBase if answered else HttpRequest
+        latest = None
+        for function in self._functions:
+            result = await call(function, *arguments)
+            if isinstance(result, kind):
+                latest = result
+                arguments = tuple(
+                    result if isinstance(argument, kind) else argument for argument in arguments
+                )
+            elif isinstance(result, HttpResponseBase):
+                return result
+        return latest
+
+    async def _call_all(self, arguments: Any) -> None:
+        failures = []
+        for function in self._functions:
+            try:
+                await call(function, *arguments)
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            raise ExceptionGroup("Some of the composed functions failed.", failures)
+
+
+def only_for(*methods: str, agent_id: str | None = None) -> Callable[[Any], Any]:
+    """Decorate a hook or an after middleware that is about some routes only.
+
+    ``methods`` are names such as ``agent/run`` (none: all of them). Other requests pass it by, and
+    so do those that lead nowhere. Before routing there is nothing to tell by: decorated
+    ``on_request`` hooks and before middleware raise `TypeError`.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        async def scoped(*arguments: Any) -> Any:
+            route = _route_of(arguments)
+            if route is None:
+                return None
+            if methods and route.method not in methods:
+                return None
+            if agent_id is not None and route.agent_id != agent_id:
+                return None
+            return await call(function, *arguments)
+
+        return scoped
+
+    return decorate
+
+
+def _route_of(arguments: Sequence[Any]) -> Route | None:
+    """The route a hook or middleware that was called with these is about."""
+    for argument in arguments:
+        if isinstance(argument, HttpRequest):
+            route = copilotkit(argument).route
+            if route is None and argument is arguments[-1]:
+                raise TypeError("The route is not known yet: use on_before_handler.")
+            return route
+    route = getattr(arguments[-1], "route", None)
+    return route if isinstance(route, Route) else None
 
 
 class HookChain:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from copilotkit_django.events.inputs import InvalidInput, as_text, parse_json
+from copilotkit_django.events.wire import encode
 from copilotkit_django.exceptions import (
     InvalidRequest,
     MethodNotAllowed,
@@ -203,6 +204,22 @@ class Envelope:
         """The operation takes a body and the envelope has none. An explicit null is none."""
         needy = BODY_TAKEN if self.has_body else BODY_REQUIRED
         return self.body is None and self.route.single and self.route.method in needy
+
+    def content(self, request_body: bytes) -> bytes:
+        """The body of the operation: that of the request, or the one in the envelope.
+
+        Raises `InvalidRequest` where the envelope lacks it.
+        """
+        if not self.route.single:
+            return request_body
+        if self.lacks_body:
+            raise InvalidRequest("Missing request body for JSON handler")
+        if self.body is None:
+            return b""
+        if isinstance(self.body, str):
+            # Text in an envelope is a body that was serialised already.
+            return self.body.encode(errors="surrogatepass")
+        return encode(self.body)
 
 
 def from_envelope(content_type: str, body: bytes, *, memories: bool = False) -> Envelope:

@@ -13,8 +13,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from copilotkit_django.admission import at_the_view
-from copilotkit_django.events.wire import encode
-from copilotkit_django.exceptions import InvalidRequest, ThreadBusy
+from copilotkit_django.exceptions import ThreadBusy
 from copilotkit_django.gate import pass_through
 from copilotkit_django.identity import SHARED_SCOPE
 from copilotkit_django.operations import hosted, recordings, threads
@@ -72,22 +71,9 @@ class Work:
 
 async def handle(call: Call, envelope: Envelope, request: HttpRequest) -> HttpResponseBase:
     """Do what the route says and give the answer its HTTP form."""
-    work = Work(call, envelope.route, _body(envelope, request), request)
+    work = Work(call, envelope.route, envelope.content(request.body), request)
     answer = await HANDLERS[envelope.route.method](work)
     return answer if isinstance(answer, HttpResponseBase) else JsonAnswer(answer)
-
-
-def _body(envelope: Envelope, request: HttpRequest) -> bytes:
-    if not envelope.route.single:
-        return request.body
-    if envelope.lacks_body:
-        raise InvalidRequest("Missing request body for JSON handler")
-    if envelope.body is None:
-        return b""
-    if isinstance(envelope.body, str):
-        # Text in an envelope is a body that was serialised already.
-        return envelope.body.encode(errors="surrogatepass")
-    return encode(envelope.body)
 
 
 async def _info(work: Work) -> Any:
