@@ -106,24 +106,29 @@ class DurableLog(RunLog):
         self.abandoned = True
         self._advanced.set()
 
-    def tail(self, held: bytes | None) -> Append | None:
+    def tail(self, held: bytes | None) -> list[Append]:
         """What was not handed to the writer yet, with the terminal event that is held back."""
         with self._cutting:
             rest = self.events[self._cut :]
             if held is not None:
                 rest.append(held)
-            return self._slice(rest) if rest else None
+            return self._slices(rest)
 
     def unwritten(self) -> list[Append]:
-        appends = []
         with self._cutting:
-            while self._cut < len(self.events):
-                size, last = 0, self._cut
-                upto = min(len(self.events), last + SEGMENT_EVENTS)
-                while last < upto and size < SEGMENT_BYTES:
-                    size += len(self.events[last])
-                    last += 1
-                appends.append(self._slice(self.events[self._cut : last]))
+            return self._slices(self.events[self._cut :])
+
+    def _slices(self, events: list[bytes]) -> list[Append]:
+        appends = []
+        start = 0
+        while start < len(events):
+            size, end = 0, start
+            upto = min(len(events), start + SEGMENT_EVENTS)
+            while end < upto and size < SEGMENT_BYTES:
+                size += len(events[end])
+                end += 1
+            appends.append(self._slice(events[start:end]))
+            start = end
         return appends
 
     def _slice(self, events: list[bytes]) -> Append:

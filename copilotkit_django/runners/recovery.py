@@ -11,7 +11,7 @@ from copilotkit_django.events.order import OrderError, RunOrder
 from copilotkit_django.events.pipeline import as_stored
 from copilotkit_django.events.wire import decode, encode
 from copilotkit_django.runners.history import message_ids
-from copilotkit_django.runners.store import Store, lines
+from copilotkit_django.runners.store import DeadRun, Store, lines
 from copilotkit_django.runners.writer import DATA_ERRORS
 from copilotkit_django.runners.writes import Append, Finish, Status
 
@@ -67,21 +67,19 @@ def _reap(store: Store, key: str, *, spare: str | None, bare: bool = False) -> i
                     kept_count=len(raw),
                     compacted=lines(compacted),
                     message_ids=list(message_ids(compacted)),
-                    tail=Append(
-                        key,
-                        dead.thread,
-                        dead.pk,
-                        dead.position,
-                        len(raw),
-                        len(raw) + len(tail) - 1,
-                        b"\n".join(tail),
-                    )
-                    if tail
-                    else None,
+                    tail=_appends(dead, key, len(raw), tail),
                 )
             ]
         )
         return dead.pk
+
+
+def _appends(dead: DeadRun, key: str, first: int, events: list[bytes]) -> list[Append]:
+    if not events:
+        return []
+    last = first + len(events) - 1
+    data = b"\n".join(events)
+    return [Append(key, dead.thread, dead.pk, dead.position, first, last, data)]
 
 
 def _endings(events: list[dict[str, Any]], echo: dict[str, Any]) -> list[dict[str, Any]]:

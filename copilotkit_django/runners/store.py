@@ -186,7 +186,7 @@ class Store(Reads):
                 for write in finishes
             ],
         )
-        tails = [write.tail for write in finishes if write.tail is not None]
+        tails = [tail for write in finishes for tail in write.tail]
         self.insert(
             Segment,
             ("run_id", "first", "last", "data"),

@@ -103,7 +103,7 @@ class Finish(Write):
     event_count: int
     compacted: bytes
     message_ids: Iterable[str]
-    tail: Append | None
+    tail: Sequence[Append]
     #: So many raw events were stored before the process was lost.
     kept_count: int | None = None
 
