@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 _HEADING = re.compile(r"#+ (.+)")
@@ -69,11 +71,16 @@ class Project:
 
     def __init__(self, listing: Iterable[Block], given: Mapping[str, Mapping[str, Any]]) -> None:
         self._modules: dict[str, ModuleType] = {}
-        for name, content in given.items():
-            self._module(name).__dict__.update(content)
-        for block in listing:
-            block.run(self._module(block.module).__dict__)
-        written = self._modules.pop("settings", ModuleType("settings")).__dict__
+        self._module("settings")
+        try:
+            for name, content in given.items():
+                self._module(name).__dict__.update(content)
+            for block in listing:
+                block.run(self._module(block.module).__dict__)
+        except BaseException:
+            self.forget()
+            raise
+        written = self._modules.pop("settings").__dict__
         self.settings = {name: value for name, value in written.items() if name.isupper()}
 
     def __getitem__(self, name: str) -> ModuleType:
@@ -82,9 +89,10 @@ class Project:
     def _module(self, name: str) -> ModuleType:
         if name not in self._modules:
             module = self._modules[name] = ModuleType(name)
+            if name == "settings":
+                return module
+            sys.modules[name] = module
             package, _, short = name.rpartition(".")
-            if name != "settings":
-                sys.modules[name] = module
             if package:
                 parent = self._module(package)
                 parent.__dict__.setdefault("__path__", [])
@@ -95,3 +103,42 @@ class Project:
         """Take its modules out of this process again."""
         for name in self._modules:
             sys.modules.pop(name, None)
+
+
+class Page:
+    """A page whose code is tested, section by section: decorate tests with ``@page("Section")``.
+
+    What the reader is supposed to have already is ``given``, by module.
+    """
+
+    def __init__(self, path: str, **given: Mapping[str, Any]) -> None:
+        self.path = path
+        self._given = {name.replace("__", "."): content for name, content in given.items()}
+        self.tested: set[str] = set()
+
+    def __call__(self, section: str) -> Any:
+        self.tested.add(section)
+        return pytest.mark.parametrize("project", [Listing(self, section)], indirect=True, ids=[""])
+
+    def elsewhere(self, section: str) -> Any:
+        """Decorate tests of a section that make a project of their own."""
+        self.tested.add(section)
+        return lambda test: test
+
+    @property
+    def sections(self) -> set[str]:
+        """The headings that have code under them."""
+        return {block.section for block in blocks(self.path)}
+
+    def project(self, section: str) -> Project:
+        listing = [block for block in blocks(self.path) if block.section == section]
+        assert listing, f"{self.path} has no code under {section!r}"
+        return Project(listing, self._given)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The code of one section."""
+
+    page: Page
+    section: str
