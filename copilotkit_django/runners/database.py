@@ -351,10 +351,10 @@ class DatabaseRunner(AgentRunner):
             try:
                 return function()
             except Error:
-                connection.close()
+                self.store.disconnect()
                 return function()
         except Error as error:
-            connection.close()
+            self.store.disconnect()
             raise StoreDown from error
         finally:
             # Nobody else empties it outside of requests.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -64,6 +64,15 @@ class Sql:
         if vendor == "mysql":
             return "CAST(unix_timestamp(now(3)) * 1000 AS signed)"
         raise NotImplementedError(f"DatabaseRunner does not know the clock of {vendor}.")
+
+    def disconnect(self) -> None:
+        """Close the connection of this thread, which has failed, and get rid of others like it."""
+        self.connection.close()
+        pool = getattr(self.connection, "pool", None)
+        if pool is not None:
+            # It would hand out one connection after the other that the server has closed.
+            with suppress(Exception):
+                pool.check()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

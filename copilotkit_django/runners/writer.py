@@ -215,7 +215,7 @@ class GroupWriter:
                 self._blame(batch, error)
                 return
             except Error as error:
-                connections[self._store.alias].close()
+                self._store.disconnect()
                 logger.warning("The store does not take writes: %s", error)
                 self._expire(batch)
                 time.sleep(pause)
@@ -317,7 +317,7 @@ class GroupWriter:
         try:
             function()
         except Exception as error:
-            connections[self._store.alias].close()
+            self._store.disconnect()
             logger.warning("The store could not be looked after: %s", error)
 
 
