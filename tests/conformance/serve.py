@@ -3,7 +3,8 @@
     python -m tests.conformance.serve [--server daphne|uvicorn]
         [--runner memory|database [--database URL] [--redis URL] [--lease SECONDS]]
 
-Several such processes may share one database, which is migrated first. Prints one JSON line `{"ports": {"multi": 40123, ...}}` when ready and serves until SIGTERM.
+Several such processes may share one database, which is migrated first. Prints one JSON line
+`{"ports": {"multi": 40123, ...}}` when ready and serves until SIGTERM.
 """
 
 from __future__ import annotations

@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 
 import pytest
 
+from .__main__ import SETUPS
 from .case import EXTRA_CASES, load_cases
 from .replay import Result, counts, replay, report
-
-START_SECONDS = 60
-STOP_SECONDS = 10
+from .started import started
 
 
-@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+@pytest.fixture(scope="module", params=SETUPS, ids=" on ".join)
 def ports(request: pytest.FixtureRequest) -> Iterator[dict[str, int]]:
     """A server of its own, one port per profile."""
-    command = [sys.executable, "-m", "tests.conformance.serve", "--server", request.param]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        # A server that never gets ready would leave the read below waiting.
-        watchdog = threading.Timer(START_SECONDS, server.kill)
-        watchdog.start()
-        try:
-            line = server.stdout.readline()
-            watchdog.cancel()
-            assert line, "The server ended before it was ready."
-            yield json.loads(line)["ports"]
-            server.terminate()
-            assert server.wait(STOP_SECONDS) == 0
-        finally:
-            watchdog.cancel()
-            server.kill()
+    runner, server = request.param
+    with started(server=server, runner=runner) as ports:
+        yield ports
 
 
 @pytest.fixture(scope="module")
