@@ -13,7 +13,7 @@ from copilotkit_django.models import Run
 from copilotkit_django.runners.log import ENDING, RAW, Batch, RunLog
 from copilotkit_django.runners.reads import FollowedRun
 from copilotkit_django.runners.recovery import taken_endings
-from copilotkit_django.runners.task import spawn
+from copilotkit_django.runners.background import spawn
 
 if TYPE_CHECKING:
     from copilotkit_django.runners.database import DatabaseRunner
@@ -96,6 +96,8 @@ class Followers:
             tail.readers -= 1
             if not tail.readers and here.tails.get(run) is tail:
                 del here.tails[run]
+                # Whoever fills the tails ends with the last of them.
+                here.wake.set()
 
     def wake(self, runs: list[int]) -> None:
         """There is news of some runs. Belongs to the loop that follows them."""
@@ -118,6 +120,8 @@ class Followers:
             except Exception:
                 logger.exception("Following runs of other processes failed; it is tried again.")
                 next_poll = loop.time() + POLL_SECONDS
+            if not here.tails:
+                return
             pause = GLANCE_SECONDS if is_sqlite else next_poll - loop.time()
             try:
                 async with asyncio.timeout(max(0.0, pause)):
