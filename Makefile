@@ -10,7 +10,7 @@ BIN := .venv/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format conformance bench docs clean environment tools
+.PHONY: help demo test check lint format conformance chaos bench docs clean environment tools
 
 help:  ## list the recipes
 	@awk -F ':.*##  *' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,9 @@ format: tools  ## rewrite the code the way lint wants it
 conformance: tools  ## replay the recorded conversations of the reference against our server
 	@$(BIN)/python -m tests.conformance
 
+chaos: tools  ## kill workers, take their databases away; CHAOS=long for an afternoon of it
+	@$(BIN)/python -m pytest tests/chaos -p no:randomly $(ARGS)
+
 bench: tools  ## measure, side by side with the reference where node is there
 	@$(BIN)/python -m tests.bench.compare
 
@@ -60,4 +63,6 @@ environment:
 
 tools:
 	@scripts/venv requirements-dev.txt
+	@! pkg-config --exists libmariadb 2>/dev/null || scripts/venv requirements-mariadb.txt || \
+	    printf 'The tests that need MariaDB will be skipped.\n'
 	@scripts/node-packages || printf 'The tests that need them will be skipped.\n'
