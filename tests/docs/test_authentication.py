@@ -9,6 +9,7 @@ import time
 import jwt
 import pytest
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
 from django.test import RequestFactory
 
 from copilotkit_django.identity import ANONYMOUS_COOKIE
@@ -128,6 +129,19 @@ async def test_claims__nobody(project, nobody, headers):
     answer = await nobody.run(run_input(), **headers)
 
     assert (answer.status, answer.data["error"]) == (401, "unauthenticated")
+
+
+@page("A token with claims")
+@pytest.mark.parametrize(("error", "status"), [(PermissionDenied, 403), (RuntimeError, 500)])
+async def test_claims__check_fails(project, settings, nobody, error, status):
+    """A check that fails lets nobody in."""
+
+    def fail(request):
+        raise error
+
+    settings.COPILOTKIT = {**settings.COPILOTKIT, "AUTHENTICATION": fail}
+
+    assert (await nobody.run(run_input(), **bearer(sub="7"))).status == status
 
 
 @page.elsewhere("A token of Django REST framework")

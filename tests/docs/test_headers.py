@@ -71,6 +71,15 @@ async def test_allow(project, nobody, settings):
     assert await forwarded(nobody, settings) == {"accept-language", "x-tenant"}
 
 
+@page("Name those that go")
+async def test_allow__cookie(project, nobody, settings):
+    """Even cookies go if they are named."""
+    policy = {"allow": ["Cookie"]}
+    settings.COPILOTKIT = {**settings.COPILOTKIT, "FORWARD_HEADERS": policy}
+
+    assert await forwarded(nobody, settings) == {"cookie"}
+
+
 @page("Pass on everything that begins with X-")
 async def test_open(project, nobody, settings):
     """Without the built-in list everything that begins with X- does."""

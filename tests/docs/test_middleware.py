@@ -13,6 +13,7 @@ from django.core import signing
 from django.core.cache import cache
 from django.core.checks import run_checks
 
+from copilotkit_django.asgi import AFTER_SECONDS
 from tests.acting import Failing, Parrot, Staged
 from tests.integration.site import Caller
 from tests.talk import kinds, run_input, until
@@ -435,6 +436,22 @@ async def test_telemetry(project, alice):
     [sent] = record
     assert sent["thread"] == "t1"
     assert sent["messages"][-1]["content"] == "hello"
+
+
+@page("Send telemetry")
+async def test_telemetry__failure(project, alice, caplog, monkeypatch):
+    """A failure is logged, and changes nothing for the caller."""
+    monkeypatch.setattr(project["mysite.middleware"], "record", None)
+
+    answer = await alice.run(run_input())
+    await until(lambda: "after middleware failed" in caplog.text)
+
+    assert kinds(answer.events)[-1] == "RUN_FINISHED"
+
+
+def test_telemetry__shutdown():
+    """The time it has on shutdown is the one on the page."""
+    assert AFTER_SECONDS == 5
 
 
 @asynccontextmanager

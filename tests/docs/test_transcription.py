@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from copilotkit_django import transcription
+from copilotkit_django.conf import Options
+from copilotkit_django.operations.transcribe import MIME_TYPES
 from copilotkit_django.runtime import get_runtime
 from copilotkit_django.transcription import OpenAITranscriptionService, TranscriptionError
 from tests.transcription.speech_server import HOST, speech_server
@@ -104,6 +106,35 @@ async def test_service__unreachable(project, alice):
     answer = await alice.ask("POST", "/transcribe", recording())
 
     assert (answer.status, answer.data["error"]) == (502, "network_error")
+
+
+@page("Write a service")
+@pytest.mark.parametrize(
+    ("mime_type", "status"),
+    [
+        *((known, 200) for known in MIME_TYPES),
+        ("application/octet-stream", 200),
+        ("text/plain", 400),
+    ],
+)
+async def test_limits__types(project, alice, mime_type, status):
+    """The types on the page are let through, and recordings that name none."""
+    project["mysite.speech"].HouseSpeech.transcribe = heard
+
+    answer = await alice.ask("POST", "/transcribe", {**recording(), "mimeType": mime_type})
+
+    assert answer.status == status
+    if mime_type in MIME_TYPES:
+        assert f"`{mime_type}`" in (DOCS / page.path).read_text(encoding="utf-8")
+
+
+async def heard(service, audio):
+    return "heard"
+
+
+def test_limits__size():
+    """The limit on the page is the default."""
+    assert Options().max_audio_bytes == 25 * 1024 * 1024
 
 
 @pytest.mark.parametrize("error", ERRORS)

@@ -1,0 +1,1 @@
+from tests.integration.conftest import alice, serve  # noqa: F401
