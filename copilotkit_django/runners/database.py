@@ -28,7 +28,7 @@ from copilotkit_django.runners.live import DurableLog
 from copilotkit_django.runners.log import Batch, Cursor
 from copilotkit_django.runners.recovery import TAKEN_MESSAGE, reap
 from copilotkit_django.runners.replay import Replay
-from copilotkit_django.runners.store import Store, lines
+from copilotkit_django.runners.store import SWEEP_RUNS, Store, lines
 from copilotkit_django.runners.task import RunTask, spawn
 from copilotkit_django.runners.writer import GroupWriter, StoreUnavailable
 from copilotkit_django.runners.writes import (
@@ -62,6 +62,9 @@ WATCH_SECONDS = 0.25
 
 #: Dead runs are looked for, and old raw events dropped, so often.
 SWEEP_SECONDS = 15.0
+
+#: The raw events of an ended run are kept for so long even where nobody may resume.
+SETTLE_SECONDS = 5.0
 
 #: Drain waits so long for agents to take note of the end.
 DRAIN_SECONDS = 3.0
@@ -452,7 +455,10 @@ class DatabaseRunner(AgentRunner):
     async def sweep(self) -> None:
         """End runs whose process is gone, and drop raw events nobody will ask for any more."""
         await self.reap_all()
-        await self.write(self.store.drop_segments, self.resume_seconds)
+        # Followers elsewhere may still have to read the end of a run that has only just ended.
+        seconds = max(self.resume_seconds, SETTLE_SECONDS)
+        while await self.write(self.store.drop_segments, seconds) >= SWEEP_RUNS:
+            pass
 
     def _renew(self) -> None:
         """Renew our leases. Called on the writer's thread."""

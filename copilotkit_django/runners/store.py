@@ -34,6 +34,9 @@ from copilotkit_django.runners.writes import (
     Write,
 )
 
+#: Raw events of so many runs are dropped in one go.
+SWEEP_RUNS = 500
+
 
 @dataclass(slots=True)
 class LockedThread:
@@ -452,7 +455,7 @@ class Store(Reads):
         return thread.is_free and any(found)
 
     def drop_segments(self, seconds: float) -> int:
-        """Drop the raw events of runs that ended longer ago; returns of how many runs."""
+        """Drop the raw events of some runs that ended longer ago; returns of how many."""
         before = self.connection.ops.adapt_datetimefield_value(
             timezone.now() - timedelta(seconds=seconds)
         )
@@ -460,7 +463,7 @@ class Store(Reads):
             row[0]
             for row in self.select(
                 "SELECT DISTINCT s.run_id FROM {segment} s JOIN {run} r ON r.id=s.run_id "
-                "WHERE r.ended_at<%s LIMIT 500",
+                f"WHERE r.ended_at<%s LIMIT {SWEEP_RUNS}",
                 [before],
             )
         ]

@@ -134,7 +134,7 @@ class TestTimeZones:
         for name in ("timezone", "timezone_name"):
             connections[store].__dict__.pop(name, None)
 
-    async def test_runner__without_use_tz(self, naive, make_runner):
+    async def test_runner__without_use_tz(self, naive, make_runner, monkeypatch):
         """Runs, requests sent twice, lists, pages and sweeps work without aware times."""
         runner = make_runner(resume_seconds=3600)
         first = await run(runner)
@@ -152,6 +152,7 @@ class TestTimeZones:
         assert abs(newest.last_run - time.time()) < 60
         segments = Segment.objects.using(runner.store.alias)
         assert await runner.read(segments.count) == 3
+        monkeypatch.setattr("copilotkit_django.runners.database.SETTLE_SECONDS", 0)
         runner.resume_seconds = 0
         await runner.sweep()
         assert await runner.read(segments.count) == 0

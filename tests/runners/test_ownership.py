@@ -434,16 +434,40 @@ class TestSegments:
         assert max(len(each.data) for each in segments) <= 1024 * 1024 + 4096
         assert b"\n".join(bytes(each.data) for each in segments).split(b"\n") == sent
 
-    async def test_sweep__after_resume_seconds(self, make_runner):
+    async def test_sweep__after_resume_seconds(self, make_runner, monkeypatch):
         """Raw events go when nobody can ask for them any more; the history stays."""
+        for module in ("database", "store"):
+            monkeypatch.setattr(f"copilotkit_django.runners.{module}.SWEEP_RUNS", 2)
+        monkeypatch.setattr("copilotkit_django.runners.database.SETTLE_SECONDS", 0)
         runner = make_runner(resume_seconds=0)
-        await run(runner)
+        for number in range(5):
+            await run(runner, run=f"r{number}")
         before = await history(runner)
 
         await runner.sweep()
 
         assert await rows(runner, Segment) == []
         assert await history(runner) == before
+
+    async def test_sweep__follower_that_is_late(self, make_runner, monkeypatch):
+        """Nobody may resume, and a follower elsewhere still gets the end of the run."""
+        runner, elsewhere = make_runner(resume_seconds=0), make_runner()
+        agent = Staged()
+        live = await start(runner, agent)
+        follower = await follow(elsewhere)
+        read, hold = elsewhere.read, asyncio.Event()
+
+        async def late(*arguments, **options):
+            await hold.wait()
+            return await read(*arguments, **options)
+
+        elsewhere.read = late
+        agent.cue.set()
+        await live
+        await runner.sweep()
+        hold.set()
+
+        assert await within(follower) == await live
 
     async def test_sweep__live_run(self, make_runner):
         """Those of a live run stay, whatever its age."""
