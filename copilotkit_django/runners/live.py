@@ -32,6 +32,7 @@ class DurableLog(RunLog):
         "_on_lost",
         "_writer",
         "abandoned",
+        "broken",
         "durable",
         "key",
         "position",
@@ -57,6 +58,7 @@ class DurableLog(RunLog):
         self.position = position
         self.queued = False
         self.abandoned = False
+        self.broken = False
         #: So many events are committed.
         self.durable = 0
         self._writer = writer

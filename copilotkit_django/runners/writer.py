@@ -51,6 +51,9 @@ class Source(Protocol):
     queued: bool
     #: Its lease is lost or given up: nothing of it is written any more.
     abandoned: bool
+    #: Something of it was refused: a history has no holes, so nothing more of it is written. Set
+    #: by the writer, which cannot wait until the run has noticed.
+    broken: bool
 
     def unwritten(self) -> list[Append]:
         """What has come since the last time, cut into rows."""
@@ -199,7 +202,7 @@ class GroupWriter:
                 (batch.jobs if item.write is not None else batch.calls).append(item)
             else:
                 item.queued = False
-                if not item.abandoned:
+                if not (item.abandoned or item.broken):
                     batch.appends += [(item, append) for append in item.unwritten()]
             if not lingering:
                 lingering = True
@@ -232,7 +235,9 @@ class GroupWriter:
         while batch.calls:
             self._call(batch.calls[0])
             batch.calls.pop(0)
-        appends = [append for source, append in batch.appends if not source.abandoned]
+        appends = [
+            append for source, append in batch.appends if not (source.abandoned or source.broken)
+        ]
         writes = [*appends, *(job.write for job in batch.jobs if job.write is not None)]
         if not writes:
             return
@@ -274,6 +279,7 @@ class GroupWriter:
 
     def _refuse(self, batch: _Batch, error: Exception) -> None:
         for source, _ in batch.appends:
+            source.broken = True
             source.refused(error)
         self._answer([(job, error) for job in (*batch.jobs, *batch.calls)])
 

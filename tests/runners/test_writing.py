@@ -136,6 +136,31 @@ class TestFailures:
         assert text_of(await history(runner, "d")) == "par"
         assert "refused" in caplog.text
 
+    async def test_flush__data_error_in_the_middle_of_a_run(self, runner, monkeypatch):
+        """Nothing is stored of what came after it: a history has no holes."""
+        monkeypatch.setattr(live_module, "SEGMENT_EVENTS", 1)
+
+        def around(write, writes):
+            if any(b"bad" in getattr(each, "data", b"") for each in writes):
+                raise DataError("value too long")
+            return write(writes)
+
+        async def agent(context):
+            for event in opening(context):
+                yield event
+            yield delta(context, "bad")
+            for event in ending(context)[:1]:
+                yield event
+            await asyncio.sleep(60)
+
+        around_writes(runner, around)
+        events = await within(run(runner, agent))
+
+        assert events[-1]["code"] == "STORE_UNAVAILABLE"
+        stored = sorted(each.first for each in await rows(runner, Segment))
+        assert stored == list(range(len(stored)))
+        assert len(stored) <= 3
+
     async def test_flush__data_error_in_a_claim(self, runner):
         """So is it with claims: that of a user who is gone does not stop the others."""
         gone = request_for(Parrot(), thread="bad", scope="user:999999")
