@@ -18,8 +18,8 @@ from copilotkit_django.events.wire import decode
 from copilotkit_django.hooks import call, copilotkit
 from copilotkit_django.responses import EventStreamResponse, frame
 from copilotkit_django.routes import Route
+from copilotkit_django.runners.background import spawn
 from copilotkit_django.runners.log import Batch, RunLog
-from copilotkit_django.runners.task import spawn
 from copilotkit_django.workers import worker_thread
 
 if TYPE_CHECKING:

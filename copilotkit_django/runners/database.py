@@ -19,6 +19,7 @@ from django.db import Error, connections, router
 from copilotkit_django.conf import Options
 from copilotkit_django.exceptions import StoreDown, ThreadBusy
 from copilotkit_django.models import Run
+from copilotkit_django.runners.background import spawn
 from copilotkit_django.runners.base import AgentRunner, RunRequest, ThreadRef
 from copilotkit_django.runners.database_threads import DatabaseThreads
 from copilotkit_django.runners.followers import Followers
@@ -29,7 +30,7 @@ from copilotkit_django.runners.log import Batch, Cursor
 from copilotkit_django.runners.recovery import TAKEN_MESSAGE, reap
 from copilotkit_django.runners.replay import Replay
 from copilotkit_django.runners.store import SWEEP_RUNS, Store, lines
-from copilotkit_django.runners.task import RunTask, spawn
+from copilotkit_django.runners.task import RunTask
 from copilotkit_django.runners.writer import GroupWriter, StoreUnavailable
 from copilotkit_django.runners.writes import (
     Again,
@@ -42,6 +43,7 @@ from copilotkit_django.runners.writes import (
     Release,
     Status,
 )
+from copilotkit_django.signals import thread_created
 
 logger = logging.getLogger("copilotkit.run")
 
@@ -198,7 +200,11 @@ class DatabaseRunner(AgentRunner):
             position=claimed.position,
             on_lost=self._on_lost,
         )
-        task = RunTask(request, seen=claimed.seen.__contains__, on_end=self._ended, log=log)
+        task = RunTask(
+            request, runner=self, seen=claimed.seen.__contains__, on_end=self._ended, log=log
+        )
+        if claimed.position == 1:
+            task.announcements.send(thread_created)
         self._live[key] = task
         self._given_up.discard(claimed.thread)
         if before is not None:
@@ -248,10 +254,12 @@ class DatabaseRunner(AgentRunner):
             answer = await self.writer.do(finish, timeout=self.outage_seconds)
             if isinstance(answer, Gone):
                 self._give_up(log)
+                task.error = TAKEN_MESSAGE
                 task.pipeline.held = lines([_error(TAKEN_MESSAGE, "THREAD_TAKEN")])
         except (StoreUnavailable, Error) as error:
             logger.error("The end of a run could not be stored: %s", error)
             self._give_up(log)
+            task.error = STORE_MESSAGE
             task.pipeline.held = lines([_error(STORE_MESSAGE, "STORE_UNAVAILABLE")])
         finally:
             if self._live.get(log.key) is task:

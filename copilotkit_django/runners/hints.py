@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from copilotkit_django.runners.task import spawn
+from copilotkit_django.runners.background import spawn
 
 logger = logging.getLogger("copilotkit.hints")
 

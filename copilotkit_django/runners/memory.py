@@ -26,6 +26,7 @@ from copilotkit_django.runners.log import (
 )
 from copilotkit_django.runners.task import RunTask
 from copilotkit_django.runners.threads import ThreadQuery, ThreadRecord, ThreadStore
+from copilotkit_django.signals import thread_created
 
 logger = logging.getLogger("copilotkit.run")
 
@@ -124,7 +125,11 @@ class InMemoryRunner(AgentRunner):
             thread = self._threads[key] = _Thread(request.thread, created=now, updated=now)
         thread.position += 1
         log = RunLog(f"{thread.epoch}-{thread.position}.")
-        task = RunTask(request, seen=thread.seen.__contains__, on_end=self._ended, log=log)
+        task = RunTask(
+            request, runner=self, seen=thread.seen.__contains__, on_end=self._ended, log=log
+        )
+        if thread.position == 1:
+            task.announcements.send(thread_created)
         thread.live = task
         self._threads.move_to_end(key)
         task.start()

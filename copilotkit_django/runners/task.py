@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from copilotkit_django.agents.base import RunContext
@@ -15,14 +15,18 @@ from copilotkit_django.events.order import OrderError
 from copilotkit_django.events.pipeline import Pipeline
 from copilotkit_django.events.wire import InvalidEvent, encode
 from copilotkit_django.incidents import scrub
+from copilotkit_django.runners.announcements import Announcements
+from copilotkit_django.runners.background import spawn
 from copilotkit_django.runners.base import RunRequest
 from copilotkit_django.runners.history import RunRecord, message_ids
 from copilotkit_django.runners.log import RunLog
+from copilotkit_django.signals import run_finished, run_started, run_stopped
 from copilotkit_django.workers import worker_thread
 
-logger = logging.getLogger("copilotkit.run")
+if TYPE_CHECKING:
+    from copilotkit_django.runners.base import AgentRunner
 
-T = TypeVar("T")
+logger = logging.getLogger("copilotkit.run")
 
 #: An agent that never waits gives the loop a turn after so many events.
 EVENTS_PER_TURN = 64
@@ -30,24 +34,11 @@ EVENTS_PER_TURN = 64
 #: What a run that was ended from outside says of itself.
 INTERRUPTED = "The run was interrupted."
 
-#: The loop holds tasks only weakly; a run nobody reads must not be collected.
-_tasks: set[asyncio.Task[Any]] = set()
-
-
-def spawn(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start work that outlives the request.
-
-    The fresh context keeps the request's thread, and with it a database connection, out of it.
-    """
-    task = asyncio.create_task(coroutine, context=contextvars.Context())
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
-    return task
-
 
 class RunTask:
     """One run: its agent, its pipeline, its log, and the task that drives them.
 
+    ``runner`` is who owns the run, for signals and the log; without one the run is told to nobody.
     ``seen`` tells which message ids the thread knows already: they are left out of the echo.
     ``on_end`` is awaited once, when everything but the terminal event has been sent: store the run,
     free the thread. The terminal event follows, then the log is closed. Create and `start` it on
@@ -58,6 +49,7 @@ class RunTask:
         self,
         request: RunRequest,
         *,
+        runner: AgentRunner | None = None,
         seen: Callable[[str], bool] = lambda message_id: False,
         on_end: Callable[[RunTask], Awaitable[None]] | None = None,
         echo: bool = True,
@@ -72,6 +64,8 @@ class RunTask:
         #: What went wrong, as the client is told; ``None`` if nothing did.
         self.error: str | None = None
         self._on_end = on_end
+        self.announcements = Announcements(runner, request)
+        self._began = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         #: Done when there is nothing more to come: stored, sent, closed.
@@ -100,6 +94,7 @@ class RunTask:
 
     def start(self) -> None:
         """Begin to drive the agent. Returns at once."""
+        self.announcements.send(run_started)
         self._task = spawn(self._run())
         self._task.add_done_callback(self._driven)
 
@@ -120,6 +115,13 @@ class RunTask:
             request.input.run_id,
             request.digest,
         )
+
+    @property
+    def outcome(self) -> str:
+        """What became of a run that is over: ``finished``, ``stopped`` or ``failed``."""
+        if self.error is not None or self.pipeline.ended_with == "RUN_ERROR":
+            return "failed"
+        return "stopped" if self.stopping else "finished"
 
     def record(self) -> RunRecord:
         """The run as it is to be kept. Call it once, in ``on_end``."""
@@ -154,6 +156,7 @@ class RunTask:
         if self.over or self.stopping or self._task is None:
             return
         self.context.stop.set()
+        self.announcements.send(run_stopped)
         self._task.cancel()
         self._loop.call_later(self.request.policy.stop_grace, self._abandon)
 
@@ -175,7 +178,7 @@ class RunTask:
         return self._loop
 
     async def wait(self, timeout: float) -> bool:
-        """Wait until the run is stored and closed; false if ``timeout`` seconds do not suffice."""
+        """Wait until the run is stored, closed and told of; false if that takes longer."""
         await asyncio.wait({self._ended}, timeout=timeout)
         return self._ended.done()
 
@@ -262,7 +265,17 @@ class RunTask:
         finally:
             self.pipeline.release()
             self.log.close()
-            self._ended.set_result(None)
+            try:
+                await self._tell()
+            finally:
+                self._ended.set_result(None)
+
+    async def _tell(self) -> None:
+        outcome, usage = self.outcome, self.pipeline.usage
+        duration = time.monotonic() - self._began
+        self.announcements.log_end(outcome, duration, usage)
+        self.announcements.send(run_finished, outcome=outcome, duration=duration, usage=usage)
+        await self.announcements.heard()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
