@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
+import re
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,12 +15,13 @@ from django.core import signing
 from django.core.cache import cache
 from django.core.checks import run_checks
 
+from copilotkit_django.after import AfterRequest
 from copilotkit_django.asgi import AFTER_SECONDS
 from tests.acting import Failing, Parrot, Staged
 from tests.integration.site import Caller
 from tests.talk import kinds, run_input, until
 
-from .pages import Page
+from .pages import DOCS, Page
 
 
 class Told(list):
@@ -119,6 +122,17 @@ def badge(salt="badge", **claims) -> dict[str, str]:
 def test_page__all_tested():
     """Every section with code has a test."""
     assert page.tested == page.sections
+
+
+def test_page__what_after_is_given():
+    """The table names all there is, and nothing else."""
+    text = (DOCS / page.path).read_text(encoding="utf-8")
+    _, _, section = text.partition("## What the after middleware is given")
+    cells = re.findall(r"^\| (`[^|]+) \|", section.partition("\n## ")[0], re.MULTILINE)
+    named = {name for cell in cells[1:] for name in re.findall(r"`(\w+)`", cell)}
+
+    fields = {field.name for field in dataclasses.fields(AfterRequest)}
+    assert named == fields | {"user", "scope"}
 
 
 class TestCheckBadge:
