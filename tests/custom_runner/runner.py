@@ -24,7 +24,8 @@ class CacheRunner(AgentRunner):
         if live is not None and not request.policy.supersede:
             raise ThreadBusy
         seen = {message_id for record in records for message_id in record.message_ids}
-        task = self._live[key] = RunTask(request, seen=seen.__contains__, on_end=self._ended)
+        task = RunTask(request, runner=self, seen=seen.__contains__, on_end=self._ended)
+        self._live[key] = task
         if live is not None:
             live.stop()
         task.start()

@@ -9,8 +9,9 @@ from copilotkit_django.agents import RunInput
 from copilotkit_django.exceptions import ThreadBusy
 from copilotkit_django.runners import RunPolicy, RunRequest, ThreadRef
 from copilotkit_django.runners.log import Cursor
+from copilotkit_django.signals import run_finished
 from tests.acting import Failing, Parrot, Staged
-from tests.talk import collect, kinds, run_input, text_of, within
+from tests.talk import collect, kinds, run_input, text_of, until, within
 
 from .runner import CacheRunner
 
@@ -107,6 +108,23 @@ async def test_stop(runner):
     assert not await runner.stop(THREAD)
     assert kinds(await collect(reader))[-1] == "RUN_FINISHED"
     assert not await runner.stop(THREAD)
+
+
+async def test_signals(runner):
+    """Receivers are told of its runs."""
+    told = []
+
+    async def finished(**facts):
+        told.append((facts["sender"], facts["run_id"]))
+
+    run_finished.connect(finished)
+    try:
+        await collect(await runner.run(request_for(Parrot())))
+        await until(lambda: bool(told))
+    finally:
+        run_finished.disconnect(finished)
+
+    assert told == [(CacheRunner, "r1")]
 
 
 async def test_drain(runner):
