@@ -12,6 +12,7 @@ from django.db import connections
 
 from copilotkit_django.runners import AgentRunner, InMemoryRunner
 from copilotkit_django.runners.database import DatabaseRunner
+from copilotkit_django.runners.store import Store
 
 from .stores import DATABASES, MEMORY, empty, made
 
@@ -58,6 +59,8 @@ def store(request, _databases, django_db_blocker) -> Iterator[str]:
             for thread in set(threading.enumerate()) - before
             if thread.name.startswith("copilotkit") and thread.is_alive()
         }
+        # A test may have had the server close connections that a pool still holds.
+        Store(alias).disconnect()
         empty(alias)
         connections[alias].close()
         assert not left, f"threads still running at the end of the test: {left}"
