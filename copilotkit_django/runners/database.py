@@ -112,7 +112,7 @@ class DatabaseRunner(AgentRunner):
         self.outage_seconds = outage_seconds
         self.store = Store(using or router.db_for_write(Run))
         self.holder = secrets.token_hex(16)
-        self.threads = DatabaseThreads(self)
+        self.threads: DatabaseThreads = DatabaseThreads(self)
         self.writer = GroupWriter(
             self.store,
             period=lease_seconds / 3,
