@@ -27,8 +27,8 @@ from copilotkit_django.runners.hints import Hints
 from copilotkit_django.runners.history import message_ids, stored_input
 from copilotkit_django.runners.live import DurableLog
 from copilotkit_django.runners.log import Batch, Cursor
+from copilotkit_django.runners.reading import Replay
 from copilotkit_django.runners.recovery import TAKEN_MESSAGE, reap
-from copilotkit_django.runners.replay import Replay
 from copilotkit_django.runners.store import SWEEP_RUNS, Store, lines
 from copilotkit_django.runners.task import RunTask
 from copilotkit_django.runners.writer import GroupWriter, StoreUnavailable

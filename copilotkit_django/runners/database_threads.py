@@ -16,7 +16,7 @@ from copilotkit_django.models import Thread
 from copilotkit_django.runners.base import ThreadRef
 from copilotkit_django.runners.history import lowered
 from copilotkit_django.runners.log import Batch
-from copilotkit_django.runners.replay import PAGE
+from copilotkit_django.runners.reading import PAGE
 from copilotkit_django.runners.threads import ThreadQuery, ThreadRecord, ThreadStore
 
 if TYPE_CHECKING:

@@ -55,7 +55,7 @@ class TestConnect:
     @on_databases
     async def test_connect__more_runs_than_a_page(self, runner, monkeypatch):
         """So it is where it takes several queries."""
-        monkeypatch.setattr("copilotkit_django.runners.replay.PAGE", 2)
+        monkeypatch.setattr("copilotkit_django.runners.reading.PAGE", 2)
         monkeypatch.setattr("copilotkit_django.runners.database_threads.PAGE", 2)
         for number in range(4):
             await run(runner, run=f"r{number}")

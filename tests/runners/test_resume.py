@@ -202,3 +202,11 @@ def test_parse__nonsense():
         "1" * 30,
     ):
         assert Cursor.parse(text) is None
+
+
+def test_package__replay():
+    """What custom runners replay with is a function, whichever runners are in use."""
+    import copilotkit_django.runners.database  # noqa: F401 - imports what could stand in its way
+    from copilotkit_django.runners import replay
+
+    assert callable(replay)
