@@ -126,6 +126,16 @@ def check_deployment(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMe
                 id="copilotkit.E011",
             )
         )
+    if options.rate_limits and _counts_alone():
+        messages.append(
+            Warning(
+                "Each process counts for itself: callers may ask as often as RATE_LIMITS says of "
+                "each of them.",
+                hint="Name a cache that the processes share (Redis, Memcached) in CACHES, or the "
+                "alias of one in RATELIMIT_USE_CACHE.",
+                id="copilotkit.W012",
+            )
+        )
     if options.authentication == "anonymous-shared":
         messages.append(
             Error(
@@ -143,3 +153,13 @@ def check_deployment(app_configs: Any = None, **kwargs: Any) -> Sequence[CheckMe
             )
         )
     return messages
+
+
+def _counts_alone() -> bool:
+    """Whether the cache that requests are counted in belongs to one process, or to none."""
+    alias = getattr(django_settings, "RATELIMIT_USE_CACHE", "default")
+    backend = django_settings.CACHES.get(alias, {}).get("BACKEND", "")
+    return backend in (
+        "django.core.cache.backends.locmem.LocMemCache",
+        "django.core.cache.backends.dummy.DummyCache",
+    )

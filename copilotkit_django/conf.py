@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from copilotkit_django.forwarding import HeaderPolicy
+from copilotkit_django.rates import rates_from
 
 #: The name of the dict in the project's settings.
 NAME = "COPILOTKIT"
@@ -102,6 +103,14 @@ def _headers(value: Any) -> str | None:
     try:
         HeaderPolicy.from_options(value)
     except (ValueError, TypeError, AttributeError) as error:
+        return str(error)
+    return None
+
+
+def _rates(value: Any) -> str | None:
+    try:
+        rates_from(value)
+    except ValueError as error:
         return str(error)
     return None
 
@@ -238,6 +247,16 @@ class Options:
         "Origins of other sites whose pages may call the endpoint with this site's cookies.",
         [],
         _origins,
+    )
+    rate_limits: Any = option(
+        "How often a caller may ask: a mapping of `run`, `suggest`, `connect`, `stop`, "
+        "`transcribe`, `threads` or `info` to rates such as `30/m`. Instead of a rate: a callable "
+        "taking a group and the request and returning one (`None`: no limit), a dotted path of "
+        "one, `{'rate': ..., 'key': ...}`, or a list of these, all of which count. `key` says who "
+        "is counted: `owner` (the default: the user, else the visitor, else the address), `ip`, "
+        "`header:x-…`, `get:…`, or a callable like the other. Whoever asks more often gets 429.",
+        {},
+        _rates,
     )
     concurrent_runs: str = option(
         "What happens to a run on a thread that is busy: `refuse` it, or let it `supersede` the "

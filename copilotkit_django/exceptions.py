@@ -142,6 +142,18 @@ class ThreadBusy(CopilotKitError):
         super().__init__("This conversation is still busy with another run.")
 
 
+class RateLimited(CopilotKitError):
+    """The caller has asked too often. See RATE_LIMITS."""
+
+    error = "rate_limited"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, seconds: int) -> None:
+        unit = "second" if seconds == 1 else "seconds"
+        super().__init__(f"Too many requests. Try again in {seconds} {unit}.")
+        self.headers = {"Retry-After": str(seconds)}
+
+
 class StoreDown(CopilotKitError):
     """The database does not answer, or takes no writes. Coming back later may help."""
 

@@ -27,6 +27,7 @@ from copilotkit_django.hooks import RequestContext, ShortCircuit, call, copilotk
 from copilotkit_django.identity import identify
 from copilotkit_django.operations.call import Call
 from copilotkit_django.origins import refuse_cross_origin
+from copilotkit_django.ratelimit import refuse_too_many
 from copilotkit_django.responses import JsonAnswer, error_answer
 from copilotkit_django.routes import (
     Envelope,
@@ -121,6 +122,10 @@ async def _handled(
 ) -> tuple[HttpRequest, HttpResponseBase]:
     context = copilotkit(request)
     request = _next(request, await runtime.hooks.call("on_before_handler", request, envelope.route))
+    try:
+        await refuse_too_many(request, envelope.route, runtime.rates)
+    except CopilotKitError as error:
+        return request, error_answer(error)
     caller = Call(
         endpoint=runtime.endpoint,
         scope=context.scope,

@@ -119,6 +119,11 @@ def _visitor(request: HttpRequest) -> str | None:
         return None
 
 
+def is_known_visitor(request: HttpRequest, scope: str) -> bool:
+    """Whether a scope is there to stay: one of no browser's, or of one that has its cookie."""
+    return not scope.startswith("anon:") or scope == f"anon:{_visitor(request)}"
+
+
 def _set_cookie(response: HttpResponseBase, visitor: str) -> None:
     response.set_cookie(
         ANONYMOUS_COOKIE,

@@ -16,6 +16,7 @@ from copilotkit_django.debug_feed import DebugFeed
 from copilotkit_django.forwarding import HeaderPolicy
 from copilotkit_django.hooks import HookChain
 from copilotkit_django.operations.call import Endpoint
+from copilotkit_django.rates import rates_from
 from copilotkit_django.runners.base import AgentRunner, RunPolicy
 from copilotkit_django.transcription import TranscriptionService
 
@@ -38,6 +39,7 @@ class Runtime:
         self.options = Options.load(options)
         self.hooks = HookChain(self.options)
         self.header_policy = HeaderPolicy.from_options(self.options.forward_headers)
+        self.rates = rates_from(self.options.rate_limits)
         self.endpoint = Endpoint(
             options=self.options,
             agents=AgentRegistry(self.options.agents),

@@ -114,6 +114,7 @@ class Project:
             "after_request_middleware": self.place("after"),
             "allowed_origins": [ORIGIN],
             "max_body_bytes": 10_000,
+            "rate_limits": {"stop": "0/m"},
         }
 
     async def called_after(self) -> bool:
@@ -171,6 +172,7 @@ def test_table__complete():
         "Before middleware",
         "Route and method",
         "Handler hook",
+        "Limits",
         "Handler: agent, body, operation",
         "Response hook",
         "CORS headers",
@@ -205,6 +207,12 @@ OWN_ANSWERS: list[tuple[str, int, dict[str, Any], list[str]]] = [
         415,
         {"path": "", "body": b"{}", "content_type": "text/plain"},
         ["on_request", "before"],
+    ),
+    (
+        "Limits",
+        429,
+        {"path": "/agent/default/stop/t1", "body": b""},
+        ["on_request", "before", "on_before_handler"],
     ),
     (
         "Handler: agent, body, operation",

@@ -1,0 +1,46 @@
+"""What the page on limits says is so."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from django.core.cache import cache
+
+from copilotkit_django.hooks import RequestContext
+from copilotkit_django.rates import Rate, rates_from
+
+from .pages import blocks
+
+PAGE = "how-to/limits.md"
+
+
+@pytest.fixture
+def code():
+    """The Python blocks of the page, each run by itself."""
+    cache.clear()
+    namespaces = []
+    for block in blocks(PAGE):
+        namespace = {}
+        block.run(namespace)
+        namespaces.append(namespace)
+    return namespaces
+
+
+def test_settings__usable(code):
+    """What the page writes into the settings is what they take."""
+    small, anonymous, by_plan, _ = code
+
+    assert rates_from(small["COPILOTKIT"]["RATE_LIMITS"])["run"] == (Rate("30/m"),)
+    limits = rates_from(anonymous["COPILOTKIT"]["RATE_LIMITS"])["run"]
+    assert limits == (Rate("10/m"), Rate("60/m", "ip"))
+    assert rates_from({"run": by_plan["by_plan"]})
+
+
+@pytest.mark.parametrize(("is_staff", "rate"), [(True, "300/h"), (False, "20/h")])
+def test_rate__by_plan(code, is_staff, rate):
+    """The callable on the page tells users apart."""
+    request = SimpleNamespace()
+    request._copilotkit = RequestContext(None, "/", user=SimpleNamespace(is_staff=is_staff))
+
+    assert code[2]["by_plan"]("copilotkit.run", request) == rate
