@@ -7,9 +7,10 @@
     application = get_asgi_application()
 
 It is Django's own handler for everything else. For the paths of our endpoints it runs synchronous
-code on a few long-lived threads instead of starting one per request, and bounds how large a request
-body may be and how long it may take. It also raises what ``manage.py check`` would call an error
-of the configuration, because ASGI servers never run checks.
+code on a few long-lived threads instead of starting one per request, takes the hooks of middleware
+in few hops instead of many, lets a burst of requests in a few at a time, and bounds how large a
+request body may be and how long it may take. It also raises what ``manage.py check`` would call an
+error of the configuration, because ASGI servers never run checks.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from django.urls import Resolver404, resolve
 
 from copilotkit_django.admission import PASSAGE, Admission
 from copilotkit_django.after import drain as drain_after
+from copilotkit_django.few_hops import in_few_hops
 from copilotkit_django.runtime import drain as drain_runs
 from copilotkit_django.views import LONG_LIVED_THREADS
 from copilotkit_django.workers import WorkerThreads
@@ -70,12 +72,22 @@ def _refuse_bad_configuration() -> None:
         raise ImproperlyConfigured("\n".join(errors))
 
 
+class _EndpointHandler(ASGIHandler):
+    """Django's handler with the hooks of its middleware joined into few hops."""
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        super().load_middleware(is_async)
+        chain: Any = self._middleware_chain  # type: ignore[has-type]
+        self._middleware_chain = in_few_hops(chain)
+
+
 class CopilotKitASGIHandler(ASGIHandler):
     """Django's handler, with long-lived threads and a body limit for our endpoints."""
 
     def __init__(self) -> None:
         super().__init__()
         self._workers = WorkerThreads("copilotkit-http")
+        self._ours = _EndpointHandler()
         self._admission = Admission()
         #: The server will tell when it stops.
         self._drains = False
@@ -109,7 +121,7 @@ class CopilotKitASGIHandler(ASGIHandler):
                 await send(message)
 
             async with ThreadSensitiveContext(executor=self._workers.next()):
-                await self.handle(scope, receive, answered)
+                await self._ours.handle(scope, receive, answered)
 
 
 def _runtime_for(scope: Scope) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import logging
 import secrets
 import threading
@@ -127,6 +128,8 @@ class DatabaseRunner(AgentRunner):
         self.hints = Hints(on_data=self._on_data, on_stop=self._on_stop)
         self.followers = Followers(self)
         self._chores: asyncio.Task[None] | None = None
+        #: Numbers the claims of this process.
+        self._claims = itertools.count()
         self.is_closed = False
 
     @classmethod
@@ -153,7 +156,7 @@ class DatabaseRunner(AgentRunner):
         for _ in range(3):
             if self.is_closed:
                 raise StoreDown
-            token = secrets.token_hex(16)
+            token = f"{self.holder[:16]}{next(self._claims):016x}"
             claim = self._claim(request, key, token)
             try:
                 answer = await self.writer.do(claim, timeout=CLAIM_SECONDS)
