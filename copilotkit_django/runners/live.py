@@ -74,7 +74,10 @@ class DurableLog(RunLog):
         self._awaited = False
 
     def append(self, event: bytes) -> None:
-        super().append(event)
+        # Called for every event of every run, so it does not call the log's own.
+        self.events.append(event)
+        if self._waiting:
+            self._wake()
         if not self.queued and not self.abandoned:
             if self._behind_since is None:
                 self._behind_since = time.monotonic()
