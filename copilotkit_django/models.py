@@ -56,6 +56,12 @@ class Thread(models.Model):
         verbose_name = _("thread")
         verbose_name_plural = _("threads")
         ordering = ("-last_run_at", "-thread_id")
+        permissions = [
+            ("view_content", _("Can read what is said on threads, and their names")),
+            ("stop_thread", _("Can stop the live run of a thread")),
+            ("archive_thread", _("Can archive and restore threads")),
+            ("export_thread", _("Can export threads")),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["key"], name="copilotkit_thread_key"),
         ]
@@ -68,7 +74,8 @@ class Thread(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name or self.thread_id
+        # Not the name: it is content, and this text ends up in logs and in the admin's history.
+        return self.thread_id
 
 
 class Run(models.Model):

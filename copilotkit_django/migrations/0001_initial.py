@@ -56,6 +56,12 @@ class Migration(migrations.Migration):
                 "verbose_name": "thread",
                 "verbose_name_plural": "threads",
                 "ordering": ("-last_run_at", "-thread_id"),
+                "permissions": [
+                    ("view_content", "Can read what is said on threads, and their names"),
+                    ("stop_thread", "Can stop the live run of a thread"),
+                    ("archive_thread", "Can archive and restore threads"),
+                    ("export_thread", "Can export threads"),
+                ],
             },
         ),
         migrations.CreateModel(
