@@ -91,6 +91,17 @@ class Demo:
             self._process.kill()
             self._process.wait(SECONDS)
 
+    def manage(self, *arguments: str) -> None:
+        """Run a management command of the site."""
+        subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self._environment,
+            check=True,
+            capture_output=True,
+            timeout=SECONDS,
+        )
+
     def log(self, characters: int = 3000) -> str:
         """The last it wrote."""
         return self._log.read_text(errors="replace")[-characters:]
