@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -257,12 +256,3 @@ def redis_server() -> Iterator[Redis]:
         yield redis
     finally:
         redis.kill()
-
-
-def free_bytes(path: Path) -> int:
-    return shutil.disk_usage(path).free
-
-
-def kinds(*names: str) -> Sequence[Any]:
-    """Parameters of a test that runs on several kinds of databases."""
-    return [pytest.param(name, id=name) for name in names]

@@ -20,6 +20,9 @@ TERMINAL = ("RUN_FINISHED", "RUN_ERROR")
 #: The longest any one stream of these tests is waited for.
 STREAM_SECONDS = 120
 
+#: A thread that is not free by then is wedged.
+WEDGED_SECONDS = 30
+
 PATH = "/api/copilotkit/agent/default"
 
 
@@ -200,6 +203,36 @@ def by_run(events: Sequence[Event]) -> dict[str, list[Event]]:
 def tokens(count: int) -> str:
     """The text that `text` and `slow` say."""
     return "".join(f"tok{number} " for number in range(count))
+
+
+def loads(events: Iterable[bytes]) -> list[Event]:
+    """Stored events as clients see them."""
+    return [wire.decode(event) for event in events]
+
+
+def lateness_ms(seen: Seen) -> list[float]:
+    """How late each delta of `stamp` came, which is the time it was due."""
+    return [
+        came * 1000 - float(event["delta"])
+        for event, came in zip(seen.events, seen.times, strict=True)
+        if event["type"] == "TEXT_MESSAGE_CONTENT"
+    ]
+
+
+async def free_at_last(
+    talk: Talk, server: ChaosServer, thread: str, run: str, script: str = "text:3"
+) -> tuple[Seen, int]:
+    """Start a run as often as it takes, until it has begun; how often it was refused."""
+    deadline = time.monotonic() + WEDGED_SECONDS
+    refused = 0
+    while time.monotonic() < deadline:
+        seen = talk.run(server, thread, run, script)
+        await seen.begun.wait()
+        if seen.status == 200 and not seen.is_busy:
+            return seen, refused
+        refused += 1
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"thread {thread} is wedged")
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from tests.chaos.streams import Seen, assert_proper, quantile, tokens
+from tests.chaos.streams import assert_proper, lateness_ms, quantile, tokens
 
 EVENTS = 5000
 
 #: The agent keeps silent for so long, so that everybody has opened the thread.
-OPENING_MS = 3000
+OPENING_MS = 1500
 
 #: Store, whether there is a Redis, and the servers: the first one runs the agent.
 SITES = {
@@ -20,15 +20,6 @@ SITES = {
     "postgres-polling": ("postgres", False, ("uvicorn", "daphne")),
     "mariadb": ("mariadb", False, ("daphne", "uvicorn")),
 }
-
-
-def lateness_ms(seen: Seen) -> list[float]:
-    """How late each delta of `stamp` came, which is the time it was due."""
-    return [
-        came * 1000 - float(event["delta"])
-        for event, came in zip(seen.events, seen.times, strict=True)
-        if event["type"] == "TEXT_MESSAGE_CONTENT"
-    ]
 
 
 @pytest.mark.parametrize("site", SITES)

@@ -13,8 +13,15 @@ import time
 import pytest
 
 from tests.chaos import official
-from tests.chaos.streams import TERMINAL, assert_proper, by_run, quantile, text_of
-from tests.chaos.test_killed_worker import free_at_last, loads
+from tests.chaos.streams import (
+    TERMINAL,
+    assert_proper,
+    by_run,
+    free_at_last,
+    loads,
+    quantile,
+    text_of,
+)
 
 #: What happens to the thread meanwhile: it is only given free, another run is over, one is live.
 MEANWHILE = ("freed", "taken", "busy")

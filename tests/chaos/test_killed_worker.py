@@ -9,34 +9,9 @@ import time
 import pytest
 
 from tests.chaos import official
-from tests.chaos.servers import ChaosServer
-from tests.chaos.streams import Seen, Talk, assert_proper, by_run, quantile, text_of
+from tests.chaos.streams import assert_proper, by_run, free_at_last, loads, quantile, text_of
 
 LEASE = 2.0
-#: A thread that is not free by then is wedged.
-WEDGED_SECONDS = 30
-
-
-def loads(events: list[bytes]) -> list[dict]:
-    from copilotkit_django.events.wire import decode
-
-    return [decode(event) for event in events]
-
-
-async def free_at_last(
-    talk: Talk, server: ChaosServer, thread: str, run: str, script: str = "text:3"
-) -> tuple[Seen, int]:
-    """Start a run as often as it takes, until it has begun; how often it was refused."""
-    deadline = time.monotonic() + WEDGED_SECONDS
-    refused = 0
-    while time.monotonic() < deadline:
-        seen = talk.run(server, thread, run, script)
-        await seen.begun.wait()
-        if seen.status == 200 and not seen.is_busy:
-            return seen, refused
-        refused += 1
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"thread {thread} is wedged")
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres", "mariadb"])

@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from tests.chaos.streams import Seen, assert_proper, by_run, quantile
-from tests.chaos.test_followed_elsewhere import lateness_ms
+from tests.chaos.streams import Seen, assert_proper, by_run, lateness_ms, quantile
 
 #: Nobody can renew a lease while the store is away.
 LEASE = 15.0

@@ -8,8 +8,7 @@ import time
 import pytest
 
 from tests.chaos.stores import Postgres, Sqlite, Store
-from tests.chaos.streams import assert_proper, by_run, text_of
-from tests.chaos.test_killed_worker import free_at_last
+from tests.chaos.streams import assert_proper, by_run, free_at_last, text_of
 
 RUNS = 5
 LEASE = 15.0
