@@ -4,13 +4,15 @@ Synchronous Django middleware hops to a thread and back for each of its hooks. A
 that arrive at once would all take these hops side by side: each is finished when all are, and the
 streams that run already wait in every turn of the loop. Few at a time are through sooner on
 average, and leave the loop to the streams. Waiting here costs nothing a queue of hops would not.
+
+Nothing is held while a client is waited for: a few that send slowly would keep everybody else out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 #: The key of a request's `Passage` in its ASGI scope.
@@ -27,11 +29,10 @@ class Admission:
         self._inwards = asyncio.Semaphore(at_a_time)
         self._outwards = asyncio.Semaphore(at_a_time)
 
-    @contextlib.asynccontextmanager
-    async def passage(self) -> AsyncIterator[Passage]:
-        """Wait for a place; what is still held at the end is given back."""
-        passage = Passage(self._outwards)
-        await passage.take(self._inwards)
+    @contextlib.contextmanager
+    def passage(self) -> Iterator[Passage]:
+        """The way of one request; what is still held at its end is given back."""
+        passage = Passage(self._inwards, self._outwards)
         try:
             yield passage
         finally:
@@ -44,12 +45,16 @@ class Passage:
     While the view works it holds no place: a view may wait for anything.
     """
 
-    def __init__(self, outwards: asyncio.Semaphore) -> None:
+    def __init__(self, inwards: asyncio.Semaphore, outwards: asyncio.Semaphore) -> None:
+        self._inwards = inwards
         self._outwards = outwards
         self._held: asyncio.Semaphore | None = None
 
-    async def take(self, places: asyncio.Semaphore) -> None:
-        """Wait for one of these places."""
+    async def enter(self) -> None:
+        """Wait for a place inwards. Only for a request all of whose body is there."""
+        await self._take(self._inwards)
+
+    async def _take(self, places: asyncio.Semaphore) -> None:
         await places.acquire()
         self._held = places
 
@@ -66,7 +71,7 @@ class Passage:
         try:
             yield
         finally:
-            await self.take(self._outwards)
+            await self._take(self._outwards)
 
 
 @contextlib.asynccontextmanager

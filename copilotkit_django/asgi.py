@@ -112,8 +112,14 @@ class CopilotKitASGIHandler(ASGIHandler):
             max_bytes=options.max_body_bytes,
             seconds=options.body_timeout_seconds,
         )
-        async with self._admission.passage() as passage:
+        with self._admission.passage() as passage:
             scope = {**scope, LONG_LIVED_THREADS: True, PASSAGE: passage}
+
+            async def received() -> Message:
+                message = await receive()
+                if message["type"] == "http.request" and not message.get("more_body", False):
+                    await passage.enter()
+                return message
 
             async def answered(message: Message) -> None:
                 # From its first byte on an answer needs no more of Django's middleware.
@@ -121,7 +127,7 @@ class CopilotKitASGIHandler(ASGIHandler):
                 await send(message)
 
             async with ThreadSensitiveContext(executor=self._workers.next()):
-                await self._ours.handle(scope, receive, answered)
+                await self._ours.handle(scope, received, answered)
 
 
 def _runtime_for(scope: Scope) -> Any:

@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import include
 from django.urls import path as url
 
+from copilotkit_django.admission import AT_A_TIME
 from copilotkit_django.asgi import get_asgi_application
 from copilotkit_django.runners import InMemoryRunner
 from tests.acting import Parrot, Staged, opening
@@ -359,6 +360,23 @@ class TestApplication:
         assert await connection.begin() == 408
         assert json.loads(await connection.rest())["error"] == "body_timeout"
         await connection.leave()
+
+    async def test_application__many_slow_bodies(self, serve):
+        """However many bodies are on their way, a request that is there is answered."""
+        serve()
+        application = get_asgi_application()
+        slow = [
+            Connection(application, RUN, b"{", headers=ALICE, whole=False)
+            for _ in range(2 * AT_A_TIME)
+        ]
+        for connection in slow:
+            await connection.send_input({"type": "http.request", "body": b"{", "more_body": True})
+        quick = Connection(application, f"{BASE}/info", method="GET", headers=ALICE)
+
+        assert await quick.begin() == 200
+        await quick.finish()
+        for connection in slow:
+            await connection.leave()
 
 
 async def test_run__starts_at_once(serve, alice):
