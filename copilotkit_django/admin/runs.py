@@ -17,13 +17,20 @@ from django.utils.translation import gettext_lazy as _
 
 from copilotkit_django.admin.listing import AgentFilter, ReadOnlyAdmin, can_view_content
 from copilotkit_django.admin.timeline import timeline_of
-from copilotkit_django.admin.wording import duration, excerpt, short_id, status_badge, tokens
+from copilotkit_django.admin.wording import (
+    duration,
+    excerpt,
+    moment,
+    short_id,
+    status_badge,
+    tokens,
+)
 from copilotkit_django.models import Run
 
 
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin):
-    list_display = ("shown_id", "thread_link", "state", "agent_id", "started_at", "took", "used")
+    list_display = ("shown_id", "thread_link", "state", "agent_id", "started", "took", "used")
     list_filter = ("status", AgentFilter, "started_at")
     list_select_related = ("thread",)
     ordering = ("-pk",)
@@ -46,6 +53,10 @@ class RunAdmin(ReadOnlyAdmin):
     @admin.display(description=_("status"))
     def state(self, run: Run) -> SafeString:
         return status_badge(run)
+
+    @admin.display(description=_("started"))
+    def started(self, run: Run) -> str:
+        return moment(run.started_at)
 
     @admin.display(description=_("duration"))
     def took(self, run: Run) -> str:

@@ -33,7 +33,7 @@ from copilotkit_django.admin.listing import (
     can_view_content,
     database_clock,
 )
-from copilotkit_django.admin.wording import NOTHING, badge, short_id
+from copilotkit_django.admin.wording import NOTHING, badge, moment, short_id
 from copilotkit_django.exceptions import StoreDown
 from copilotkit_django.models import Run, Thread
 from copilotkit_django.runners.base import AgentRunner, ThreadRef
@@ -71,7 +71,7 @@ class ThreadAdmin(ReadOnlyAdmin):
     date_hierarchy = "updated_at"
     # The order an index has; sorting all threads by something else takes as long as there are many.
     ordering = ("-updated_at",)
-    sortable_by = ("updated_at",)
+    sortable_by = ("changed",)
     actions = ("stop", "archive", "restore", "export", "delete_selected")
 
     # -- the list -------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ class ThreadAdmin(ReadOnlyAdmin):
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         name = ("shown_name",) if can_view_content(request) else ()
-        return ("shown_id", *name, "owner", "agent_id", "activity", "runs", "updated_at")
+        return ("shown_id", *name, "owner", "agent_id", "activity", "runs", "changed")
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         username = f"user__{get_user_model().USERNAME_FIELD}"
@@ -102,13 +102,13 @@ class ThreadAdmin(ReadOnlyAdmin):
     def shown_id(self, thread: Thread) -> SafeString:
         return short_id(thread.thread_id)
 
-    @admin.display(description=_("name"), ordering="name")
+    @admin.display(description=_("name"))
     def shown_name(self, thread: Thread) -> str:
         return thread.name or NOTHING
 
     @admin.display(description=_("owner"))
-    def owner(self, thread: Thread) -> str:
-        return thread.scope if thread.user is None else thread.user.get_username()
+    def owner(self, thread: Thread) -> SafeString:
+        return short_id(_owner(thread))
 
     @admin.display(description=_("status"))
     def activity(self, thread: Thread) -> SafeString | str:
@@ -121,6 +121,10 @@ class ThreadAdmin(ReadOnlyAdmin):
     def runs(self, thread: Thread) -> str:
         count: int = thread.run_count  # type: ignore[attr-defined]
         return f"{count}+" if count == RUNS_COUNTED < thread.fence else str(count)
+
+    @admin.display(description=_("last changed"), ordering="updated_at")
+    def changed(self, thread: Thread) -> str:
+        return moment(thread.updated_at)
 
     # -- who may --------------------------------------------------------------------------------
 
@@ -309,7 +313,7 @@ class ThreadAdmin(ReadOnlyAdmin):
             "thread": thread,
             "title": thread.name if with_content and thread.name else _("Thread"),
             "subtitle": str(thread),
-            "owner": self.owner(thread),
+            "owner": _owner(thread),
             "activity": self.activity(thread),
             "run_count": self.runs(thread),
             "runs_url": f"{runs}?thread__exact={thread.pk}",
@@ -337,6 +341,10 @@ class ThreadAdmin(ReadOnlyAdmin):
             for name, found in self.get_actions(request).items()
             if found is not None and name != "delete_selected"
         }
+
+
+def _owner(thread: Thread) -> str:
+    return thread.scope if thread.user is None else thread.user.get_username()
 
 
 def _position(request: HttpRequest, name: str) -> int | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
-from django.utils import formats
+from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -47,6 +48,12 @@ def pretty_if_json(text: Any) -> str:
     return pretty(value) if isinstance(value, dict | list) else excerpt(text)
 
 
+def moment(value: datetime) -> str:
+    """A date and a time, short enough for a list."""
+    local = timezone.localtime(value) if timezone.is_aware(value) else value
+    return formats.date_format(local, "SHORT_DATETIME_FORMAT")
+
+
 def duration(run: Run) -> str:
     """How long a run took, or a dash."""
     if run.ended_at is None:
@@ -81,7 +88,7 @@ def short_id(text: str) -> SafeString:
     """An id for a list: as much of it as tells it from others, the rest where one points at it."""
     if len(text) <= 20:
         return format_html("{}", text)
-    return format_html('<span title="{}">{}…</span>', text, text[:13])
+    return format_html('<span title="{}">{}…</span>', text, text[:8])
 
 
 def badge(kind: str, text: Any) -> SafeString:
