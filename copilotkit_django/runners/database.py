@@ -259,8 +259,9 @@ class DatabaseRunner(AgentRunner):
                 self._give_up(log)
                 task.error = TAKEN_MESSAGE
                 task.pipeline.held = lines([_error(TAKEN_MESSAGE, "THREAD_TAKEN")])
-        except (StoreUnavailable, Error) as error:
-            logger.error("The end of a run could not be stored: %s", error)
+        except Exception as error:
+            # Whatever it was: a lease that went on being renewed would keep the thread for good.
+            logger.error("The end of a run could not be stored.", exc_info=error)
             self._give_up(log)
             task.error = STORE_MESSAGE
             task.pipeline.held = lines([_error(STORE_MESSAGE, "STORE_UNAVAILABLE")])

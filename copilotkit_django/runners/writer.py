@@ -140,6 +140,10 @@ class GroupWriter:
             async with asyncio.timeout(timeout):
                 return await job.future
         except TimeoutError:
+            if job.future.done() and not job.future.cancelled():
+                # A loop that was held up found both the answer and the end of the wait: what was
+                # claimed is claimed.
+                return job.future.result()
             raise StoreUnavailable from None
         finally:
             if isinstance(job.write, Claim) and (job.future.cancelled() or not job.future.done()):

@@ -14,6 +14,7 @@ from copilotkit_django.exceptions import StoreDown
 from copilotkit_django.models import Run, SeenMessage, Segment, Thread
 from copilotkit_django.runners import live as live_module
 from copilotkit_django.runners.database import _log_of
+from copilotkit_django.runners.writes import Finish
 from tests.acting import Parrot, Staged, delta, ending, opening
 from tests.talk import kinds, text_of, until, within
 
@@ -191,6 +192,50 @@ class TestFailures:
 
         assert kinds(await run(runner))[-1] == "RUN_FINISHED"
         assert "The writer failed" in caplog.text
+
+    async def test_flush__bug_at_the_end_of_a_run(self, make_runner, caplog):
+        """A run whose end is lost to one says so, and its thread comes free with its lease."""
+        runner = make_runner(lease_seconds=0.6)
+        other = Staged()
+        live = await start(runner, other, thread="other", run="other")
+
+        def around(write, writes):
+            if any(isinstance(each, Finish) for each in writes):
+                runner.store.write = write
+                raise RuntimeError("a bug")
+            return write(writes)
+
+        around_writes(runner, around)
+
+        events = await run(runner)
+
+        assert events[-1]["code"] == "STORE_UNAVAILABLE"
+        await asyncio.sleep(0.8)
+        assert not await runner.is_running(thread())
+        other.cue.set()
+        await live
+
+    async def test_claim__answer_with_the_end_of_the_wait(self, runner, monkeypatch):
+        """A claim that is granted while the loop is held up is a run, not a thread lost."""
+        monkeypatch.setattr("copilotkit_django.runners.database.CLAIM_SECONDS", 0.2)
+        written = threading.Event()
+
+        def around(write, writes):
+            answers = write(writes)
+            written.set()
+            return answers
+
+        around_writes(runner, around)
+
+        def hold_up():
+            written.wait(5)
+            time.sleep(0.3)
+
+        running = asyncio.create_task(run(runner))
+        await until(lambda: runner.writer._thread is not None)
+        hold_up()
+
+        assert kinds(await running)[-1] == "RUN_FINISHED"
 
     async def test_renew__failure(self, make_runner):
         """Nor does a failure to renew leases."""
