@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ GROUP = "copilotkit.hints"
 #: A layer that takes longer is not waited for: whoever needs the news finds it by polling.
 SEND_SECONDS = 1.0
 
-#: Groups expire; membership is renewed so often.
+#: Members of a group are forgotten after a while; membership is renewed so often.
 REJOIN_SECONDS = 3600.0
 
 #: The pause before listening again after the layer has failed.
@@ -100,22 +101,30 @@ class Hints:
     async def _listen(self) -> None:
         while True:
             try:
-                layer = _layer()
-                channel = await layer.new_channel()
-                await layer.group_add(GROUP, channel)
-                await self._receive(layer, channel)
+                await self._take_part(_layer())
             except Exception as error:
                 logger.warning("The channel layer failed; listening again soon: %r", error)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _receive(self, layer: Any, channel: str) -> None:
-        loop = asyncio.get_running_loop()
-        rejoin = loop.time() + REJOIN_SECONDS
-        while loop.time() < rejoin:
-            message = await layer.receive(channel)
-            self._on_data(message["runs"])
-            for holder, key in message["stops"]:
-                self._on_stop(holder, key)
+    async def _take_part(self, layer: Any) -> None:
+        """Receive what the group is sent until the membership is to be renewed."""
+        channel = await layer.new_channel()
+        await layer.group_add(GROUP, channel)
+        try:
+            async with asyncio.timeout(REJOIN_SECONDS) as membership:
+                while True:
+                    message = await layer.receive(channel)
+                    self._on_data(message["runs"])
+                    for holder, key in message["stops"]:
+                        self._on_stop(holder, key)
+        except TimeoutError:
+            if not membership.expired():
+                raise
+        finally:
+            # The group would go on filling a channel that nobody reads.
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(SEND_SECONDS):
+                    await layer.group_discard(GROUP, channel)
 
 
 def _layer() -> Any:

@@ -15,7 +15,7 @@ from channels.layers import channel_layers
 from tests import services
 from tests.acting import Staged, delta, ending, opening
 from tests.databases import channel_layers as on_redis
-from tests.talk import kinds, text_of, within
+from tests.talk import kinds, text_of, until, within
 
 from .asking import follow, history, run, start, thread
 from .stores import POSTGRES, SQLITE
@@ -82,7 +82,7 @@ async def listening(*runners):
 
 def _members():
     layers = channel_layers["default"]._layers.values()
-    return [groups for each in layers for groups in each.groups.values()] or [()]
+    return [set(groups) for each in layers for groups in each.groups.values()] or [set()]
 
 
 async def test_data__follower_elsewhere(layer, unhurried, runner, elsewhere):
@@ -173,6 +173,21 @@ async def test_data__redis_hangs(runner, elsewhere, settings, caplog):
     agent.cue.set()
 
     assert await within(follower, 2) == await live
+
+
+async def test_listen__renewed(layer, unhurried, runner, elsewhere, monkeypatch):
+    """Membership is renewed though nothing was heard, and leaves no channel behind to fill up."""
+    monkeypatch.setattr("copilotkit_django.runners.hints.REJOIN_SECONDS", 0.1)
+    await listening(runner, elsewhere)
+    before = _members()
+    await until(lambda: len(before[0] & _members()[0]) == 0)
+    more = asyncio.Event()
+    live = await start(runner, Talking(more))
+    follower = await follow(elsewhere)
+    more.set()
+
+    assert await within(follower) == await live
+    assert all(len(groups) <= 2 for groups in _members())
 
 
 async def test_listen__layer_of_one_process(runner, settings):
