@@ -135,8 +135,14 @@ def _bytes(value: Any) -> str | None:
     return None if value > 0 else f"{value!r} is not above 0."
 
 
-def _days(value: Any) -> str | None:
-    return None if value is None else _number(at_least=0)(value)
+def _optional(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)
+
+
+def _count(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return f"{value!r} is not a whole number."
+    return None if value > 0 else f"{value!r} is not above 0."
 
 
 def _choice(*choices: Any) -> Check:
@@ -264,6 +270,38 @@ class Options:
         "refuse",
         _choice("refuse", "supersede"),
     )
+    concurrent_runs_per_owner: int | None = option(
+        "On how many threads an owner (the signed-in user, else the visitor or scope) may have "
+        "live runs at a time; `None`: any number. Whoever starts more gets 429. Counted by each "
+        "process for itself, suggestions not at all.",
+        20,
+        _optional(_count),
+    )
+    max_run_seconds: float | None = option(
+        "How long a run may take; `None`: for ever. Then it is ended with a `RUN_ERROR` whose "
+        "code is `RUN_TIMEOUT`. A run that waits for a person has ended already.",
+        900,
+        _optional(_number(above=0)),
+    )
+    max_events_per_run: int | None = option(
+        "How many events a run may send; `None`: any number. Then it is ended with a `RUN_ERROR` "
+        "whose code is `RUN_TOO_LARGE`.",
+        200_000,
+        _optional(_count),
+    )
+    max_bytes_per_run: int | None = option(
+        "How many bytes of events a run may send; `None`: any number. Then it is ended like that, "
+        "too. A process holds what its live runs have sent in memory, and daphne once more for "
+        "each reader that does not read.",
+        64 * 1024 * 1024,
+        _optional(_bytes),
+    )
+    max_messages: int | None = option(
+        "How many messages the input of a run may hold; `None`: any number. More is answered with "
+        "400. Clients send the whole conversation with each run.",
+        2000,
+        _optional(_count),
+    )
     lease_seconds: float = option(
         "How long a process may hold a thread without renewing it (it does so every third of the "
         "time): after a crash its threads are free again so much later.",
@@ -278,7 +316,7 @@ class Options:
     retention_days: int | None = option(
         "What `manage.py copilotkit_prune` keeps; `None`: everything, unless it is told.",
         None,
-        _days,
+        _optional(_number(at_least=0)),
     )
     store_outage_seconds: float = option(
         "A run whose events cannot be stored for so long is ended.",

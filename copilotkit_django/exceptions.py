@@ -154,6 +154,30 @@ class RateLimited(CopilotKitError):
         self.headers = {"Retry-After": str(seconds)}
 
 
+class TooManyRuns(CopilotKitError):
+    """The caller has as many live runs as one may have. See CONCURRENT_RUNS_PER_OWNER."""
+
+    error = "too_many_runs"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    headers: Mapping[str, str] = {"Retry-After": "5"}
+
+    def __init__(self, limit: int) -> None:
+        runs = "run is" if limit == 1 else "runs are"
+        super().__init__(f"{limit} {runs} as many as you may have at a time. Wait for one to end.")
+
+
+class TooManyMessages(CopilotKitError):
+    """The input holds more messages than MAX_MESSAGES."""
+
+    error = "too_many_messages"
+    status = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"This conversation has more than {limit} messages. Begin a new one to go on."
+        )
+
+
 class StoreDown(CopilotKitError):
     """The database does not answer, or takes no writes. Coming back later may help."""
 

@@ -16,10 +16,12 @@ from copilotkit_django.exceptions import (
     CopilotKitError,
     InvalidBody,
     OperationFailed,
+    TooManyMessages,
 )
 from copilotkit_django.incidents import scrub
 from copilotkit_django.runners.base import AgentRunner, RunPolicy, RunRequest, ThreadRef
 from copilotkit_django.runners.log import Batch
+from copilotkit_django.runners.slots import Slot, Slots
 from copilotkit_django.transcription import TranscriptionService
 
 
@@ -33,6 +35,8 @@ class Endpoint:
     policy: RunPolicy
     transcription: TranscriptionService | None = None
     debug_feed: DebugFeed | None = None
+    #: The live runs of each owner.
+    slots: Slots = field(default_factory=Slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,13 @@ class Call:
         return ThreadRef(self.scope, thread_id)
 
     def run_request(self, agent_id: str, agent: Agent, wire: dict[str, Any]) -> RunRequest:
-        """What a runner needs to know of the run in ``wire``, a validated RunAgentInput."""
+        """What a runner needs to know of the run in ``wire``, a validated RunAgentInput.
+
+        Raises `TooManyMessages`.
+        """
+        limit = self.endpoint.options.max_messages
+        if limit is not None and len(wire["messages"]) > limit:
+            raise TooManyMessages(limit)
         return RunRequest(
             thread=self.thread(wire["threadId"]),
             agent_id=agent_id,
@@ -73,6 +83,19 @@ class Call:
             request_context=self.request_context,
             policy=self.endpoint.policy,
         )
+
+    def slot(self, thread: ThreadRef) -> Slot | None:
+        """A place among the live runs of the caller. Raises `TooManyRuns`.
+
+        ``None`` where there is no limit, or no owner: all visitors share one scope.
+        """
+        options = self.endpoint.options
+        limit = options.concurrent_runs_per_owner
+        if limit is None or options.authentication == "anonymous-shared":
+            return None
+        pk = getattr(self.user, "pk", None)
+        owner = self.scope if pk is None else f"user:{pk}"
+        return self.endpoint.slots.take(owner, thread.key, limit)
 
     def overheard(
         self, reader: AsyncIterator[Batch], agent_id: str, wire: dict[str, Any]

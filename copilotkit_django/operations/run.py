@@ -13,9 +13,9 @@ from copilotkit_django.runners.log import Batch
 async def run(call: Call, agent_id: str, body: bytes) -> AsyncIterator[Batch]:
     """Start the run in ``body`` and return a reader of its events.
 
-    Raises `AgentNotFound` before looking at the body, `InvalidBody`, `ThreadBusy`. A client that
-    has no suggest route asks for suggestions here, on a thread id of no further use: those leave
-    nothing behind either.
+    Raises `AgentNotFound` before looking at the body, `InvalidBody`, `TooManyMessages`,
+    `TooManyRuns`, `ThreadBusy`. A client that has no suggest route asks for suggestions here, on a
+    thread id of no further use: those leave nothing behind either.
     """
     try:
         agent = await call.agent(agent_id)
@@ -24,7 +24,12 @@ async def run(call: Call, agent_id: str, body: bytes) -> AsyncIterator[Batch]:
         if is_suggestion(wire):
             return suggestions(request)
         request.digest = hashlib.blake2b(agent_id.encode() + b"\0" + body, digest_size=16).digest()
-        reader = await call.endpoint.runner.run(request)
+        request.slot = call.slot(request.thread)
+        try:
+            reader = await call.endpoint.runner.run(request)
+        finally:
+            if request.slot is not None:
+                request.slot.settle()
         return call.overheard(reader, agent_id, wire)
     except Exception as error:
         raise call.failed("Failed to run agent", error) from error

@@ -18,8 +18,8 @@ async def suggest(call: Call, agent_id: str, body: bytes) -> AsyncIterator[Batch
     """Return a reader of the suggestions the agent makes for the input in ``body``.
 
     Nothing is stored, no thread is held, and the run is cancelled with its reader. Raises
-    `AgentNotFound` before looking at the body, and `InvalidBody`; what an agents factory raises is
-    passed on: unlike run and connect the protocol has no text for it.
+    `AgentNotFound` before looking at the body, `InvalidBody` and `TooManyMessages`; what an agents
+    factory raises is passed on: unlike run and connect the protocol has no text for it.
     """
     agent = await call.agent(agent_id)
     return suggestions(call.run_request(agent_id, agent, read_input(body)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from copilotkit_django.agents.base import Agent, RunInput
 from copilotkit_django.keys import thread_key
 from copilotkit_django.runners.log import Batch, Cursor
+from copilotkit_django.runners.slots import Slot
 from copilotkit_django.runners.threads import ThreadStore
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class RunRequest:
     #: Digest of agent id and request body: tells a request sent twice from a second request.
     digest: bytes = b""
     policy: RunPolicy = field(default_factory=lambda: RunPolicy())
+    #: The place of the run among those of its owner; `RunTask` gives it back.
+    slot: Slot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,10 @@ class RunPolicy:
     idle: float | None = 15.0
     #: Texts of foreign exceptions may reach the client.
     expose_errors: bool = False
+    #: How long a run may take, how many events and how many bytes of them it may send.
+    max_seconds: float | None = None
+    max_events: int | None = None
+    max_bytes: int | None = None
 
 
 class AgentRunner(abc.ABC):

@@ -76,6 +76,7 @@ class DurableLog(RunLog):
     def append(self, event: bytes) -> None:
         # Called for every event of every run, so it does not call the log's own.
         self.events.append(event)
+        self.size += len(event)
         if self._waiting:
             self._wake()
         if not self.queued and not self.abandoned:

@@ -65,18 +65,21 @@ class RunLog:
     reader neither loses anything nor holds up anybody. Belongs to one event loop.
     """
 
-    __slots__ = ("_waiting", "closed", "events", "prefix")
+    __slots__ = ("_waiting", "closed", "events", "prefix", "size")
 
     def __init__(self, prefix: str = "") -> None:
         self.events: list[bytes] = []
         #: What the cursors of its events begin with.
         self.prefix = prefix
         self.closed = False
+        #: How many bytes its events are.
+        self.size = 0
         self._waiting: set[asyncio.Future[bool]] = set()
 
     def append(self, event: bytes) -> None:
         """Add one encoded event and wake the readers."""
         self.events.append(event)
+        self.size += len(event)
         if self._waiting:
             self._wake()
 

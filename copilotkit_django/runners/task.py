@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
@@ -33,6 +34,10 @@ EVENTS_PER_TURN = 64
 
 #: What a run that was ended from outside says of itself.
 INTERRUPTED = "The run was interrupted."
+
+#: What a run says of itself that took or sent more than MAX_RUN_SECONDS and the like allow.
+TIMEOUT = "The run took longer than it may."
+TOO_LARGE = "The run sent more than it may."
 
 
 class RunTask:
@@ -66,6 +71,7 @@ class RunTask:
         self._on_end = on_end
         self.announcements = Announcements(runner, request)
         self._began = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         #: Done when there is nothing more to come: stored, sent, closed.
@@ -94,6 +100,11 @@ class RunTask:
 
     def start(self) -> None:
         """Begin to drive the agent. Returns at once."""
+        limit = self.request.policy.max_seconds
+        if limit is not None:
+            self._timer = self._loop.call_later(limit, self._time_out)
+        if self.request.slot is not None:
+            self.request.slot.use()
         self.announcements.send(run_started)
         self._task = spawn(self._run())
         self._task.add_done_callback(self._driven)
@@ -201,6 +212,8 @@ class RunTask:
 
     async def _drive(self) -> None:
         feed = self.pipeline.feed
+        policy, log = self.request.policy, self.log
+        most_events, most_bytes = policy.max_events or math.inf, policy.max_bytes or math.inf
         events = self.request.agent.run(self.context)
         count = 0
         try:
@@ -208,6 +221,9 @@ class RunTask:
                 if self.over:
                     return
                 feed(event)
+                if len(log.events) > most_events or log.size > most_bytes:
+                    self._break_off()
+                    await asyncio.sleep(0)
                 count += 1
                 if count % EVENTS_PER_TURN == 0:
                     await self._turn()
@@ -217,6 +233,14 @@ class RunTask:
             close = getattr(events, "aclose", None)
             if close is not None:
                 await close()
+
+    def _break_off(self) -> None:
+        logger.warning("Agent %r sends more than a run may; it is ended.", self.request.agent_id)
+        self.cancel(TOO_LARGE, "RUN_TOO_LARGE")
+
+    def _time_out(self) -> None:
+        logger.warning("Agent %r takes longer than a run may; it is ended.", self.request.agent_id)
+        self.cancel(TIMEOUT, "RUN_TIMEOUT")
 
     async def _turn(self) -> None:
         try:
@@ -250,6 +274,8 @@ class RunTask:
         if self.over:
             return
         self.over = True
+        if self._timer is not None:
+            self._timer.cancel()
         self.error = message
         self.failed_silently = message is not None and self.pipeline.count == 0
         try:
@@ -263,6 +289,9 @@ class RunTask:
         except Exception as error:
             scrub(error, expose=False)
         finally:
+            # Before the last event: the client's next run may arrive a millisecond later.
+            if self.request.slot is not None:
+                self.request.slot.release()
             self.pipeline.release()
             self.log.close()
             try:

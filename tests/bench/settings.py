@@ -48,5 +48,7 @@ COPILOTKIT = {
     },
     "RUNNER": RUNNERS[os.environ.get("BENCH_RUNNER", "memory")],
     "AUTHENTICATION": "anonymous-shared",
+    # Whoever measures is one caller with as many runs as a whole site.
+    "CONCURRENT_RUNS_PER_OWNER": None,
     "LEASE_SECONDS": float(os.environ.get("BENCH_LEASE", "15")),
 }

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import pytest
 from django.core.cache import cache
 
+from copilotkit_django.conf import Options
 from copilotkit_django.hooks import RequestContext
 from copilotkit_django.rates import Rate, rates_from
 
-from .pages import blocks
+from .pages import DOCS, blocks
 
 PAGE = "how-to/limits.md"
+PAGE_TEXT = (DOCS / PAGE).read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -44,3 +47,15 @@ def test_rate__by_plan(code, is_staff, rate):
     request._copilotkit = RequestContext(None, "/", user=SimpleNamespace(is_staff=is_staff))
 
     assert code[2]["by_plan"]("copilotkit.run", request) == rate
+
+
+def test_table__of_defaults():
+    """The table has the defaults of the settings."""
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+)( MiB)? ", PAGE_TEXT, re.MULTILINE)
+    shown = {
+        name.lower(): int(number.replace(",", "")) * (1024 * 1024 if unit else 1)
+        for name, number, unit in rows
+    }
+
+    assert len(shown) == 5
+    assert shown == {name: getattr(Options(), name) for name in shown}

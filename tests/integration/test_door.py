@@ -391,7 +391,7 @@ async def test_run__starts_at_once(serve, alice):
 
 async def test_runs__many_at_once(serve, alice):
     """Runs on many threads go on side by side, each with its own events."""
-    serve()
+    serve(concurrent_runs_per_owner=None)
     wires = [run_input(f"text {n}", thread=f"t{n}", run=f"r{n}") for n in range(50)]
 
     answers = await within(asyncio.gather(*(alice.run(wire) for wire in wires)), 20)

@@ -68,6 +68,8 @@ LOGGING = {
 COPILOTKIT = {
     "AGENTS": "tests.servers.project.agents.AGENTS",
     "AUTHENTICATION": "anonymous-shared",
+    # One user opens many streams at once.
+    "CONCURRENT_RUNS_PER_OWNER": None,
     # Most of these servers have no tables; and what a request leaves open in the database shows
     # only beside a runner that opens nothing there.
     "RUNNER": os.environ.get("SERVED_RUNNER", "copilotkit_django.runners.InMemoryRunner"),
