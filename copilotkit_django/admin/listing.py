@@ -184,12 +184,18 @@ class ReadOnlyAdmin(AnyAdmin):
     paginator = BoundedPaginator
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
+    #: What an address may filter by. Any other column could be content, or tell of it.
+    filtered_by: tuple[str, ...] = ()
 
     class Media:
         css: ClassVar = {"all": ("copilotkit/admin.css",)}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return BoundedChangeList
+
+    def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
+        column = lookup.partition("__")[0]
+        return column in self.filtered_by and super().lookup_allowed(lookup, value, request)
 
     def to_list(self, request: HttpRequest) -> HttpResponseRedirect:
         """The answer where what was asked for is gone."""

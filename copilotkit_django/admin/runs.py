@@ -33,6 +33,7 @@ class RunAdmin(ReadOnlyAdmin):
     list_display = ("shown_id", "thread_link", "state", "agent_id", "started", "took", "used")
     list_filter = ("status", AgentFilter, "started_at")
     list_select_related = ("thread",)
+    filtered_by = ("status", "agent", "started_at", "thread")
     ordering = ("-pk",)
     sortable_by = ()
     search_fields = ("run_id", "thread__thread_id")

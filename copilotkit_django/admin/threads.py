@@ -67,6 +67,7 @@ class RunningFilter(admin.SimpleListFilter):
 @admin.register(Thread)
 class ThreadAdmin(ReadOnlyAdmin):
     list_filter = (RunningFilter, "archived", "last_run_at", AgentFilter)
+    filtered_by = ("running", "archived", "last_run_at", "agent", "updated_at")
     list_select_related = ("user",)
     date_hierarchy = "updated_at"
     # The order an index has; sorting all threads by something else takes as long as there are many.

@@ -9,6 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.db import connections
 from django.test import AsyncClient, Client
 from django.urls import reverse
 
@@ -137,6 +138,16 @@ class TestArchive:
 
         theirs.refresh_from_db()
         assert not theirs.archived
+
+    @pytest.mark.parametrize("do", [act, act_on_page])
+    def test_atomic_requests(self, admin_client, runner, monkeypatch, do):
+        """Where requests are transactions, the runner's do not wait for them."""
+        monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+        thread = rows.a_thread()
+
+        response = do(admin_client, "archive", thread)
+
+        assert said(response) == ["1 thread archived."]
 
     def test_memory(self, admin_client):
         """Where the endpoint keeps its threads elsewhere, nothing is done, and it says so."""

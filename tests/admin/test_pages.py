@@ -365,6 +365,24 @@ class TestContent:
         assert "0 threads" in page(staff(), f"{THREADS}?q=secret")
         assert "1 thread" in page(staff("view_content"), f"{THREADS}?q=secret")
 
+    @pytest.mark.parametrize(
+        ("listed", "query"),
+        [
+            (THREADS, "name__startswith=s"),
+            (THREADS, "runs__error__contains=secret"),
+            (THREADS, "runs__compacted__contains=secret"),
+            (THREADS, "user__password__startswith=m"),
+            (RUNS, "error__contains=secret"),
+            (RUNS, "compacted__contains=secret"),
+            (RUNS, "thread__name__startswith=s"),
+        ],
+    )
+    def test_hidden__filters(self, staff, listed, query):
+        """Nor can an address be made up that tells by what it finds."""
+        rows.a_run(rows.a_thread(name="secret name"), error="secret failure")
+
+        assert staff().get(f"{listed}?{query}").status_code == 400
+
     def test_shown(self, staff):
         """With it, everything is there for whoever may look at threads at all."""
         thread = rows.a_thread(name="secret name")
