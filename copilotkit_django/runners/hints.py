@@ -44,6 +44,8 @@ class Hints:
         self._sending: asyncio.Task[None] | None = None
         self._runs: set[int] = set()
         self._stops: set[tuple[str, str]] = set()
+        #: It was said that the layer fails; once is enough until it works again.
+        self._failing = False
 
     def listen(self) -> None:
         """Begin to listen on this loop."""
@@ -96,14 +98,21 @@ class Hints:
                 async with asyncio.timeout(SEND_SECONDS):
                     await _layer().group_send(GROUP, message)
             except Exception as error:
-                logger.warning("The channel layer did not take a hint: %r", error)
+                self._report("The channel layer did not take a hint", error)
+            else:
+                self._failing = False
+
+    def _report(self, what: str, error: Exception) -> None:
+        level = logging.DEBUG if self._failing else logging.WARNING
+        self._failing = True
+        logger.log(level, "%s: %r", what, error)
 
     async def _listen(self) -> None:
         while True:
             try:
                 await self._take_part(_layer())
             except Exception as error:
-                logger.warning("The channel layer failed; listening again soon: %r", error)
+                self._report("The channel layer failed; listening again soon", error)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _take_part(self, layer: Any) -> None:

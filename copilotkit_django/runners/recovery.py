@@ -21,7 +21,7 @@ logger = logging.getLogger("copilotkit.store")
 LOST_MESSAGE = "The server was interrupted during this answer."
 
 #: What readers of a run are told when it lost its thread.
-TAKEN_MESSAGE = "Another run has taken over this conversation."
+TAKEN_MESSAGE = "This conversation was taken over or deleted elsewhere."
 
 
 def reap(store: Store, key: str, *, spare: str | None = None) -> int | None:
