@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import secrets
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.core.signing import BadSignature, Signer
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -69,22 +71,39 @@ async def identify(request: HttpRequest, options: Options) -> Identity:
 
 
 async def _session_user(request: HttpRequest) -> Any:
-    """The signed-in user. Session and user are loaded in one hop to a thread, not in two."""
+    """The signed-in user: whom Django's middleware and the project's own say the request is from.
+
+    Session and user are loaded in one hop to a thread, not in two; without a session in none.
+    """
     if settings.SESSION_COOKIE_NAME not in request.COOKIES:
-        # Tests sign users in on the request itself.
-        user = request.__dict__.get("user")
-        return user if user is not None and user.is_authenticated else None
-    if not hasattr(request, "session"):
-        return None
-    user = await sync_to_async(get_user)(request)
-    request.user = user
-    return user if user.is_authenticated else None
+        # Middleware may know people by other things than a session, and look them up when asked.
+        with contextlib.suppress(SynchronousOnlyOperation):
+            return _signed_in(request)
+    return await sync_to_async(_signed_in)(request)
+
+
+def _signed_in(request: HttpRequest) -> Any:
+    user = getattr(request, "user", None)
+    if user is None and hasattr(request, "session"):
+        # AuthenticationMiddleware is not there.
+        user = request.user = get_user(request)
+    return user if user is not None and user.is_authenticated else None
 
 
 async def _of_user(request: HttpRequest, user: Any, options: Options) -> Identity:
     if options.thread_scope is not None:
-        return Identity(str(await call(options.thread_scope, request, user)), user)
-    return Identity(f"user:{user.pk}", user)
+        return Identity(_scope(await call(options.thread_scope, request, user)), user)
+    return Identity(f"user:{_scope(user.pk)}", user)
+
+
+def _scope(value: Any) -> str:
+    """A scope as text. Refuses what stands for none: all who have none would share it."""
+    if value is None or value == "":
+        raise ImproperlyConfigured(
+            "Somebody was let in without a scope: neither THREAD_SCOPE nor AUTHENTICATION may give "
+            "None or an empty text for one, and a user needs a pk."
+        )
+    return str(value)
 
 
 def _of_visitor(request: HttpRequest) -> Identity:
@@ -103,7 +122,7 @@ async def _of_answer(request: HttpRequest, answer: Any, options: Options) -> Ide
         return answer
     if isinstance(answer, tuple):
         user, scope = answer
-        return Identity(str(scope), user)
+        return Identity(_scope(scope), user)
     if answer is None or not getattr(answer, "is_authenticated", False):
         raise Unauthenticated("Sign in to use this assistant.")
     return await _of_user(request, answer, options)

@@ -6,6 +6,8 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpResponse, JsonResponse
 from django.test import AsyncRequestFactory, RequestFactory
+from django.utils.deprecation import MiddlewareMixin
+from django.utils.functional import SimpleLazyObject
 
 from copilotkit_django.hooks import ShortCircuit
 from copilotkit_django.identity import ANONYMOUS_COOKIE, Identity, anonymous_visitor
@@ -33,6 +35,18 @@ def agent():
     agent = Staged()
     agent.cue.set()
     return agent
+
+
+class SendEverybodyAway(MiddlewareMixin):
+    def process_request(self, request):
+        request.user = AnonymousUser()
+
+
+class ByToken(MiddlewareMixin):
+    def process_request(self, request):
+        request.user = SimpleLazyObject(
+            lambda: User.objects.get(username=request.headers["x-token"])
+        )
 
 
 @pytest.mark.django_db(transaction=True)
@@ -72,6 +86,24 @@ class TestSession:
 
         assert (await browser.run(run_input())).status == 401
 
+    async def test_session__middleware_has_the_last_word(self, serve, browser, settings):
+        """Whom the project's own middleware lets nobody be is nobody."""
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.SendEverybodyAway"]
+        await browser.client.aforce_login(await User.objects.acreate_user("ada"))
+        serve(authentication="session")
+
+        assert (await browser.run(run_input())).status == 401
+
+    async def test_session__middleware_knows_others(self, serve, browser, settings, agent):
+        """Whom it knows without a session is known, though it looks them up only when asked."""
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.ByToken"]
+        user = await User.objects.acreate_user("ada")
+        serve(authentication="session", agents={"default": agent})
+
+        await browser.run(run_input(), x_token="ada")
+
+        assert agent.contexts[0].scope == f"user:{user.pk}"
+
     async def test_session__two_users(self, serve, browser, other_browser):
         """Two users with one thread id have two threads."""
         for caller, name in ((browser, "ada"), (other_browser, "bob")):
@@ -100,6 +132,15 @@ class TestSession:
 
         assert text_of((await other_browser.connect(run_input())).events) == "par"
         assert agent.contexts[0].scope == "team:2"
+
+    @pytest.mark.parametrize("scope", [None, ""])
+    async def test_session__no_team(self, serve, browser, scope, caplog):
+        """A user THREAD_SCOPE has no scope for does not share one with all others like them."""
+        await browser.client.aforce_login(await User.objects.acreate_user("ada"))
+        serve(authentication="session", thread_scope=lambda request, user: scope)
+
+        assert (await browser.run(run_input())).status == 500
+        assert "without a scope" in caplog.text
 
     async def test_anonymous__signed_in(self, serve, browser, agent):
         """Where anybody may call, users still have their own scope and get no visitor's cookie."""
@@ -196,6 +237,14 @@ class TestCallable:
 
         assert agent.contexts[0].scope == "42"
         assert agent.contexts[0].user is user
+
+    @pytest.mark.parametrize("answer", [(None, None), (None, ""), (User(username="new"))])
+    async def test_callable__no_scope(self, serve, nobody, answer, caplog):
+        """Nobody is let in without a scope: all who are would share it."""
+        serve(authentication=lambda request: answer)
+
+        assert (await nobody.run(run_input())).status == 500
+        assert "without a scope" in caplog.text
 
     async def test_callable__fails(self, serve, nobody, caplog):
         """A callable that fails lets nobody in, and tells nobody why."""
