@@ -213,7 +213,8 @@ async def _failed(runtime: Runtime, request: HttpRequest, error: Exception) -> H
     elif isinstance(error, CopilotKitError):
         usual = error_answer(error)
     else:
-        logger.error("%s %s failed.", request.method, request.path, exc_info=error)
+        # A path may hold line breaks, which must not begin a line of the log.
+        logger.error("%s %r failed.", request.method, request.path, exc_info=error)
         usual = JsonAnswer({"error": "internal_error"}, status=500)
     try:
         answer = await runtime.hooks.call("on_error", request, error, copilotkit(request).route)

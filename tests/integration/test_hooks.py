@@ -120,6 +120,15 @@ async def test_hooks__that_fail(serve, alice, hook, caplog):
     assert "boom" in caplog.text
 
 
+async def test_hooks__that_fail_on_a_forged_path(serve, alice, caplog):
+    """A path with a line break in it makes no line of the log."""
+    serve(hooks={"on_request": boom})
+
+    await alice.ask("GET", "/info%0AERROR all is lost")
+
+    assert not any("\n" in record.getMessage() for record in caplog.records)
+
+
 @pytest.mark.parametrize("answer", [teapot, async_teapot, raised_teapot])
 async def test_on_error__answers(serve, alice, answer):
     """The error hook may put another answer in place of the plain 500."""
