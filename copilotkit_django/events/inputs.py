@@ -102,13 +102,15 @@ def _identifier(value: Any, at: str) -> str:
         raise InvalidInput(f"{at}: must not be blank.")
     if len(text) > MAX_ID_LENGTH:
         raise InvalidInput(f"{at}: longer than {MAX_ID_LENGTH} characters.")
-    if "\0" in text or not is_storable(text):
+    if not is_storable(text):
         raise InvalidInput(f"{at}: holds characters that cannot be stored.")
     return text
 
 
 def is_storable(text: str) -> bool:
-    """Whether ``text`` can be encoded as UTF-8: lone surrogates cannot."""
+    """Whether every database can hold ``text``: NUL and half a surrogate pair it cannot."""
+    if "\0" in text:
+        return False
     if text.isascii():
         return True
     try:

@@ -28,6 +28,9 @@ MAX_PAGE = 1000
 
 MAX_NAME_LENGTH = 255
 
+#: No run has ended so late. Later moments are beyond what some databases can hold, or Python.
+END_OF_TIME = 1e11
+
 
 async def list_threads(call: Call, query: Mapping[str, str]) -> dict[str, Any]:
     """The caller's threads, the latest run first.
@@ -39,10 +42,13 @@ async def list_threads(call: Call, query: Mapping[str, str]) -> dict[str, Any]:
     store = _store(call)
     after, paged = _place(query.get("cursor"))
     limit = _limit(query.get("limit")) if paged else None
+    agent_id = query.get("agentId") or None
+    if agent_id is not None and not is_storable(agent_id):
+        return {"threads": [], "nextCursor": None}
     records = await store.list(
         call.scope,
         ThreadQuery(
-            agent_id=query.get("agentId") or None,
+            agent_id=agent_id,
             include_archived=query.get("includeArchived") == "true",
             # One more than asked for tells whether there is another page.
             limit=None if limit is None else limit + 1,
@@ -83,10 +89,7 @@ async def update(call: Call, thread_id: str, body: bytes) -> dict[str, Any]:
     if archived is not None and not isinstance(archived, bool):
         raise BadRequest("Invalid request body")
     if name is not None and (
-        not isinstance(name, str)
-        or len(name) > MAX_NAME_LENGTH
-        or "\0" in name
-        or not is_storable(name)
+        not isinstance(name, str) or len(name) > MAX_NAME_LENGTH or not is_storable(name)
     ):
         raise BadRequest("Invalid request body")
     record = await store.update(call.thread(thread_id), name=name, archived=archived)
@@ -171,9 +174,12 @@ def _place(cursor: str | None) -> tuple[tuple[float, str] | None, bool]:
         return None, True
     try:
         last_run, thread_id = orjson.loads(base64.urlsafe_b64decode(cursor))
-        return (float(last_run), str(thread_id)), True
+        place = float(last_run), str(thread_id)
     except (binascii.Error, ValueError, TypeError):
         return None, False
+    if 0 <= place[0] < END_OF_TIME and is_storable(place[1]):
+        return place, True
+    return None, False
 
 
 def _row(record: ThreadRecord) -> dict[str, Any]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 
 from copilotkit_django.events.snapshot import messages, state
+from copilotkit_django.operations.call import Call
+from copilotkit_django.operations.threads import list_threads
 from copilotkit_django.runners import ThreadQuery
+from copilotkit_django.runtime import Runtime
 from tests.acting import Failing, Parrot, Staged, opening
 from tests.talk import collect, kinds, user_message, within
 
@@ -27,6 +33,10 @@ from .stores import DATABASES
 on_databases = pytest.mark.parametrize("store", DATABASES, indirect=True)
 
 SCOPE = "user:1"
+
+
+def _packed(value):
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
 
 
 async def listed(runner, scope=SCOPE, **query):
@@ -313,6 +323,37 @@ class TestDelete:
         await runner.threads.clear(SCOPE)
 
         assert await listed(runner) == []
+
+
+class TestAsked:
+    """What a request may ask for, and no store has ever heard of."""
+
+    @pytest.mark.parametrize(
+        "cursor",
+        [
+            "",
+            "nonsense",
+            *map(_packed, [[1e300, "a"], [1e15, "a"], [-1e12, "a"], [1, "\0"], [1], {}, 7]),
+        ],
+    )
+    async def test_list__cursor_of_nobody(self, runner, cursor):
+        """A cursor that is none of ours asks for everything."""
+        await make(runner, "t1", "t2")
+
+        answer = await list_threads(_call(runner), {"cursor": cursor, "limit": "1"})
+
+        assert len(answer["threads"]) == 2
+
+    @pytest.mark.parametrize("agent_id", ["\0", "\ud83d", "x" * 10_000])
+    async def test_list__agent_of_nobody(self, runner, agent_id):
+        """An agent id that cannot be stored is that of no thread."""
+        await make(runner, "t1")
+
+        assert (await list_threads(_call(runner), {"agentId": agent_id}))["threads"] == []
+
+
+def _call(runner):
+    return Call(Runtime(agents={"default": Parrot()}, runner=runner).endpoint, SCOPE)
 
 
 class TestEvents:
