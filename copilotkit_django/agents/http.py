@@ -89,13 +89,14 @@ class HttpAgent(Agent):
             if event.get("type") not in ("RUN_FINISHED", "RUN_ERROR"):
                 yield dict(ABORTED)
 
-    def _headers_for(self, context: RunContext) -> dict[str, str]:
+    def _headers_for(self, context: RunContext) -> httpx.Headers:
         headers = {"accept": "text/event-stream", "content-type": "application/json"}
         headers.update(context.headers)
         own: dict[str, str] = {}
         for name, value in self.headers.items():
             own.setdefault(name.lower(), value)
-        return headers | own
+        # Forwarded values are as the client sent them, which need not be ASCII.
+        return httpx.Headers(headers | own, encoding="latin-1")
 
 
 async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:

@@ -142,6 +142,14 @@ class TestRequest:
         assert headers["x-own"] == "1"
         assert "cookie" not in headers
 
+    async def test_run__header_beyond_ascii(self):
+        """A forwarded value keeps the bytes it came with, as ASGI servers decode them."""
+        sent = "J\u00fcrgen".encode()
+        async with upstream(answering(STREAM_HEAD, STREAM)) as server:
+            await run(HttpAgent(server.url), headers={"x-name": sent.decode("latin-1")})
+
+        assert server.exchanges[0].headers["x-name"].encode("latin-1") == sent
+
     @pytest.mark.parametrize("text", ["half \ud83d", "\0", "\u2028"])
     async def test_run__any_text(self, text):
         """What a browser may send reaches the endpoint, half an emoji included."""
