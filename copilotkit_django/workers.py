@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 
 T = TypeVar("T")
 
@@ -60,7 +61,9 @@ class TidyExecutor(Executor):
     """One worker thread for one run, with the database hygiene a request would get.
 
     Django resets broken and outdated connections at the borders of requests. A run has none, so
-    the connections of its thread are looked after before its first call and after its last.
+    the connections of its thread are looked after before its first call and after its last. Of a
+    thread that other runs are using, which may be in the middle of reading, only those that are
+    broken are closed.
     """
 
     def __init__(self, worker: Executor) -> None:
@@ -70,10 +73,34 @@ class TidyExecutor(Executor):
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         if not self._used:
             self._used = True
-            self._worker.submit(close_old_connections)
+            self._worker.submit(_begin)
         return self._worker.submit(fn, *args, **kwargs)
 
     def release(self) -> None:
         """The run is over."""
         if self._used:
-            self._worker.submit(close_old_connections)
+            self._worker.submit(_end)
+
+
+class _Thread(threading.local):
+    #: How many runs have used this thread and are not over.
+    runs = 0
+
+
+_here = _Thread()
+
+
+def _begin() -> None:
+    _here.runs += 1
+    if _here.runs == 1:
+        close_old_connections()
+        return
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None and not connection.is_usable():
+            connection.close()
+
+
+def _end() -> None:
+    _here.runs -= 1
+    if not _here.runs:
+        close_old_connections()
