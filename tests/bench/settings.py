@@ -48,7 +48,10 @@ COPILOTKIT = {
     },
     "RUNNER": RUNNERS[os.environ.get("BENCH_RUNNER", "memory")],
     "AUTHENTICATION": "anonymous-shared",
-    # Whoever measures is one caller with as many runs as a whole site.
+    # Whoever measures is one caller with as many runs as a whole site, and with longer ones.
     "CONCURRENT_RUNS_PER_OWNER": None,
+    "MAX_EVENTS_PER_RUN": None,
+    "MAX_BYTES_PER_RUN": None,
+    "MAX_RUN_SECONDS": None,
     "LEASE_SECONDS": float(os.environ.get("BENCH_LEASE", "15")),
 }
