@@ -114,6 +114,9 @@ RESOURCES = (*RESOURCES_WITHOUT_MEMORIES, "memories/")
 
 NOT_RELATIVE = "Resource path must be Runtime-relative"
 
+#: The longest path with its query. Servers bound those of requests, but not those in envelopes.
+MAX_PATH_LENGTH = 16 * 1024
+
 _MALFORMED_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -156,10 +159,11 @@ def _decode(segment: str) -> str | None:
 
 
 def from_path(raw_path: str, http_method: str, query: str) -> Route:
-    """The route of a raw path below the mount point. Raises `NotFound`.
+    """The route of a raw path below the mount point. Raises `NotFound` and `InvalidRequest`.
 
     Whether it may be asked for like that is for `admit` to say.
     """
+    _refuse_long(raw_path, query)
     found = match(segments_of(raw_path))
     if found is None:
         raise NotFound
@@ -173,6 +177,11 @@ def from_path(raw_path: str, http_method: str, query: str) -> Route:
         http_method=http_method,
         query={key: values[0] for key, values in parse_qs(query, True).items()},
     )
+
+
+def _refuse_long(*parts: str) -> None:
+    if sum(map(len, parts)) > MAX_PATH_LENGTH:
+        raise InvalidRequest("The path is too long.")
 
 
 def admit(route: Route, *, memories: bool = False) -> None:
@@ -266,6 +275,8 @@ def _parameter(params: Mapping[str, Any], name: str) -> str:
 def _resource(params: Mapping[str, Any], *, memories: bool) -> Route:
     path = _parameter(params, "path")
     http_method = _parameter(params, "httpMethod")
+    # Before it is split: what Python has split before it keeps.
+    _refuse_long(path)
     try:
         parts = urlsplit(path)
     except ValueError:

@@ -15,6 +15,9 @@ from copilotkit_django.transcription import Audio, InvalidTranscriptionRequest
 #: What recorders send that do not say what they recorded.
 UNNAMED_TYPES = ("", "application/octet-stream")
 
+#: A recorder's form has a part or two.
+MAX_PARTS = 100
+
 DEFAULT_TYPE = "audio/webm"
 DEFAULT_NAME = "recording.webm"
 
@@ -49,8 +52,11 @@ def _parameters(header: str) -> dict[str, str]:
 def _parts(body: bytes, boundary: str) -> Iterator[tuple[dict[str, str], bytes]]:
     """Headers and content of each part of a form. Raises `ValueError` for what is none."""
     # What stands before the first delimiter and after the last one is no part.
-    _, *pieces = (b"\r\n" + body).split(b"\r\n--" + boundary.encode("latin-1"))
-    if not boundary or not any(piece.startswith(b"--") for piece in pieces):
+    delimiter = b"\r\n--" + boundary.encode("latin-1")
+    _, *pieces = (b"\r\n" + body).split(delimiter, MAX_PARTS + 1)
+    if not boundary or len(pieces) > MAX_PARTS:
+        raise ValueError
+    if not any(piece.startswith(b"--") for piece in pieces):
         raise ValueError
     for piece in pieces:
         if piece.startswith(b"--"):

@@ -63,6 +63,11 @@ class TestForm:
 
         assert from_form(body, FORM).filename == expected
 
+    def test_from_form__too_many_parts(self):
+        """A form of very many parts is refused before they are taken apart."""
+        with pytest.raises(InvalidTranscriptionRequest, match="cannot be read"):
+            from_form(form(*[part("form-data; name=x")] * 200, part()), FORM)
+
     def test_from_form__among_others(self):
         """The first file of that name is the recording, whatever else the form holds."""
         field = part('form-data; name="audio"', b"a field", None)

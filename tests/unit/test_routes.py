@@ -342,6 +342,12 @@ class TestResource:
         with pytest.raises(NotFound):
             resource(path)
 
+    @pytest.mark.parametrize("path", ["/a" * 10_000 + "/threads", "/threads?" + "a&" * 10_000])
+    def test_resource__too_long(self, path):
+        """A path of any length may come in an envelope: taking a long one apart takes seconds."""
+        with pytest.raises(InvalidRequest, match="too long"):
+            resource(path)
+
     def test_resource__wrong_method(self):
         """The HTTP method an envelope names counts like that of a request."""
         with pytest.raises(MethodNotAllowed):
