@@ -11,7 +11,7 @@ import secrets
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, ParamSpec, Self, TypeVar
 
 from django.contrib.auth import get_user_model
@@ -130,6 +130,8 @@ class DatabaseRunner(AgentRunner):
         self._chores: asyncio.Task[None] | None = None
         #: Numbers the claims of this process.
         self._claims = itertools.count()
+        #: Reading failed the last time.
+        self._unreadable = False
         self.is_closed = False
 
     @classmethod
@@ -334,9 +336,10 @@ class DatabaseRunner(AgentRunner):
         self.writer.close()
         # They wait for each other, so that each thread gets one.
         together = threading.Barrier(READERS)
-        for _ in range(READERS):
-            self._readers.submit(self._close_reader, together)
-        self._readers.shutdown(wait=True)
+        closing = [self._readers.submit(self._close_reader, together) for _ in range(READERS)]
+        _, waiting = wait(closing, timeout=2 * CLOSE_SECONDS)
+        # The thread of a query that hangs is left to itself.
+        self._readers.shutdown(wait=not (waiting or together.broken))
 
     def _close_reader(self, together: threading.Barrier) -> None:
         connections[self.store.alias].close()
@@ -358,19 +361,30 @@ class DatabaseRunner(AgentRunner):
             async with asyncio.timeout(READ_SECONDS):
                 return await loop.run_in_executor(self._readers, self._reading, reading)
         except TimeoutError:
+            logger.error("The database has not answered for %s s.", READ_SECONDS)
             raise StoreDown from None
 
     def _reading(self, function: Callable[[], T]) -> T:
         connection = self.store.connection
         try:
             try:
-                return function()
+                result = function()
             except Error:
                 self.store.disconnect()
-                return function()
+                result = function()
         except Error as error:
             self.store.disconnect()
+            # Followers ask many times a second: it is said once.
+            logger.log(
+                logging.DEBUG if self._unreadable else logging.ERROR,
+                "The database cannot be read: %s",
+                error,
+            )
+            self._unreadable = True
             raise StoreDown from error
+        else:
+            self._unreadable = False
+            return result
         finally:
             # Nobody else empties it outside of requests.
             connection.queries_log.clear()

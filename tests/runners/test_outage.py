@@ -9,12 +9,13 @@ import threading
 import pytest
 from django.db import OperationalError, connections
 
+from copilotkit_django.exceptions import StoreDown
 from copilotkit_django.runtime import Runtime
 from tests.acting import Parrot, Staged
 from tests.integration.site import BASE, Caller, Site, by_header
 from tests.talk import kinds, run_input, within
 
-from .asking import follow, start
+from .asking import follow, history, start
 from .stores import SQLITE
 
 pytestmark = pytest.mark.parametrize("store", [SQLITE], indirect=True)
@@ -94,3 +95,33 @@ def _fail_while(away, runner):
 
 async def until_set(event):
     await within(asyncio.to_thread(event.wait, 5))
+
+
+async def test_read__says_what_is_wrong_once(runner, caplog):
+    """Why nothing can be read stands in the log, once until it can be."""
+    away = threading.Event()
+    _fail_while(away, runner)
+
+    for _ in range(2):
+        away.set()
+        for _ in range(3):
+            with pytest.raises(StoreDown):
+                await history(runner)
+        away.clear()
+        await history(runner)
+
+    assert caplog.text.count("The database cannot be read: could not connect") == 2
+
+
+async def test_drain__query_that_hangs(make_runner, monkeypatch):
+    """A server that stops does not wait for a query nobody will answer."""
+    monkeypatch.setattr("copilotkit_django.runners.database.CLOSE_SECONDS", 0.1)
+    runner = make_runner()
+    answer = threading.Event()
+    hanging = asyncio.create_task(runner.read(answer.wait, 10))
+    await within(runner.read(list))
+
+    await within(runner.drain(), 2)
+
+    answer.set()
+    await within(hanging)
