@@ -43,3 +43,8 @@ def require_database() -> None:
             f"{NAME}['RUNNER'] is {kind.__name__}: its threads are not in the database, and this "
             "command sees no others."
         )
+
+
+def counted(count: int, what: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -272,7 +272,7 @@ class TestThreads:
         """One thread, and not the one of the same id that somebody else has."""
         out, _ = manage("copilotkit_threads", "delete", "t1", "--user", "alice")
 
-        assert out == "1 threads deleted.\n"
+        assert out == "1 thread deleted.\n"
         left = Thread.objects.order_by("pk").values_list("scope", "thread_id")
         assert list(left) == [(f"user:{alice.pk}", "t2"), (f"user:{bob.pk}", "t1")]
 
@@ -285,13 +285,19 @@ class TestThreads:
         assert Run.objects.count() == 1
 
     @pytest.mark.parametrize(
-        ("which", "count"), [(["--all"], 2), (["t1"], 1), (["t1", "t1"], 1), (["t1", "t2"], 2)]
+        ("which", "said"),
+        [
+            (["--all"], "2 threads"),
+            (["t1"], "1 thread"),
+            (["t1", "t1"], "1 thread"),
+            (["t1", "t2"], "2 threads"),
+        ],
     )
-    def test_delete__dry_run(self, which, count):
+    def test_delete__dry_run(self, which, said):
         """Nothing happens, but how much would is said."""
         out, _ = manage("copilotkit_threads", "delete", *which, "--dry-run", "--user", "alice")
 
-        assert out == f"{count} threads would be deleted.\n"
+        assert out == f"{said} would be deleted.\n"
         assert Thread.objects.count() == 3
 
     def test_delete__nothing(self):
@@ -346,7 +352,7 @@ async def test_delete__live_run(agents):
         )
         events = await collect(reader)
 
-        assert out == "1 threads deleted.\n"
+        assert out == "1 thread deleted.\n"
         assert events[-1]["code"] == "THREAD_TAKEN"
         assert not await runner.is_running(ThreadRef("user:1", "t1"))
     finally:

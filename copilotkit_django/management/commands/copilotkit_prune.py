@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from copilotkit_django.conf import Options
-from copilotkit_django.management.runner import database_runner
+from copilotkit_django.management.runner import counted, database_runner
 from copilotkit_django.models import Thread
 
 
@@ -40,9 +40,9 @@ class Command(BaseCommand):
         before = timezone.now() - timedelta(days=days)
         deleted = async_to_sync(self._prune)(before, batch_size, dry_run=dry_run)
         if dry_run:
-            self.stdout.write(f"{deleted} threads would be deleted.")
+            self.stdout.write(f"{counted(deleted, 'thread')} would be deleted.")
         elif deleted:
-            self.stdout.write(self.style.SUCCESS(f"{deleted} threads deleted."))
+            self.stdout.write(self.style.SUCCESS(f"{counted(deleted, 'thread')} deleted."))
 
     async def _prune(self, before: Any, batch_size: int, *, dry_run: bool) -> int:
         runner = database_runner()

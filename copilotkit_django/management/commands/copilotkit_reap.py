@@ -7,7 +7,7 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.core.management.base import BaseCommand, CommandParser
 
-from copilotkit_django.management.runner import database_runner
+from copilotkit_django.management.runner import counted, database_runner
 
 
 class Command(BaseCommand):
@@ -30,6 +30,6 @@ class Command(BaseCommand):
 
         count = async_to_sync(reap)()
         if dry_run:
-            self.stdout.write(f"{count} runs would be ended.")
+            self.stdout.write(f"{counted(count, 'run')} would be ended.")
         elif count:
-            self.stdout.write(self.style.SUCCESS(f"{count} runs ended."))
+            self.stdout.write(self.style.SUCCESS(f"{counted(count, 'run')} ended."))

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from copilotkit_django.events.snapshot import messages, state
 from copilotkit_django.events.wire import decode, encode
-from copilotkit_django.management.runner import database_runner, require_database
+from copilotkit_django.management.runner import counted, database_runner, require_database
 from copilotkit_django.management.terminal import printable, user_named
 from copilotkit_django.models import Thread
 from copilotkit_django.runners.base import ThreadRef
@@ -138,14 +138,14 @@ class Command(BaseCommand):
         await owned.require(threads)
         count = len(set(threads)) if threads else await owned.count()
         if dry_run:
-            self.stdout.write(f"{count} threads would be deleted.")
+            self.stdout.write(f"{counted(count, 'thread')} would be deleted.")
             return
         if everything:
             await owned.runner.threads.clear(owned.scope)
         for thread_id in threads:
             await owned.runner.threads.delete(ThreadRef(owned.scope, thread_id))
         if count:
-            self.stdout.write(self.style.SUCCESS(f"{count} threads deleted."))
+            self.stdout.write(self.style.SUCCESS(f"{counted(count, 'thread')} deleted."))
 
 
 class _Owned:
