@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import functools
 import itertools
@@ -69,6 +70,9 @@ SWEEP_SECONDS = 15.0
 #: The raw events of an ended run are kept for so long even where nobody may resume.
 SETTLE_SECONDS = 5.0
 
+#: A process that ends without a drain waits so long for what is still to be written.
+LET_GO_SECONDS = 1.0
+
 #: Drain waits so long for agents to take note of the end.
 DRAIN_SECONDS = 3.0
 
@@ -83,6 +87,23 @@ STORE_MESSAGE = "The conversation cannot be stored at the moment."
 
 #: Runners made for endpoints, by class, options and database.
 _shared: weakref.WeakValueDictionary[Any, DatabaseRunner] = weakref.WeakValueDictionary()
+
+
+#: Runners of this process that may hold threads.
+_in_use: weakref.WeakSet[DatabaseRunner] = weakref.WeakSet()
+
+
+@atexit.register
+def _let_go() -> None:
+    """Let others take over what a process holds that ends without a drain.
+
+    The development server does so with every change of the code.
+    """
+    for runner in list(_in_use):
+        try:
+            runner.let_go()
+        except Exception as error:
+            logger.debug("The leases of an ending process run out by themselves: %r", error)
 
 
 class DatabaseRunner(AgentRunner):
@@ -133,6 +154,7 @@ class DatabaseRunner(AgentRunner):
         #: Reading failed the last time.
         self._unreadable = False
         self.is_closed = False
+        _in_use.add(self)
 
     @classmethod
     def from_options(cls, options: Options) -> Self:
@@ -327,6 +349,12 @@ class DatabaseRunner(AgentRunner):
             self._chores.cancel()
         self.hints.close()
         await asyncio.to_thread(self.close)
+
+    def let_go(self) -> None:
+        """Write what waits and have all leases run out now: whoever is next ends the runs."""
+        if self._live and not self.is_closed:
+            self.writer.close(LET_GO_SECONDS)
+            self.store.renew(self.holder, -1)
 
     def close(self) -> None:
         """Write what waits, end the threads and close their connections. There is no way back."""
