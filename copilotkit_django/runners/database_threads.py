@@ -16,7 +16,7 @@ from copilotkit_django.models import Thread
 from copilotkit_django.runners.base import ThreadRef
 from copilotkit_django.runners.history import lowered
 from copilotkit_django.runners.log import Batch
-from copilotkit_django.runners.reading import PAGE
+from copilotkit_django.runners.reading import Replay
 from copilotkit_django.runners.threads import ThreadQuery, ThreadRecord, ThreadStore
 
 if TYPE_CHECKING:
@@ -64,22 +64,13 @@ class DatabaseThreads(ThreadStore):
         return self._events(thread.key)
 
     async def _events(self, key: str) -> AsyncIterator[Batch]:
-        store = self._runner.store
-        head = await self._runner.read(store.head, key)
+        head = await self._runner.read(self._runner.store.head, key)
         if head is None:
             return
-        after = 0
-        while True:
-            page = await self._runner.read(
-                store.runs, head.pk, after=after, upto=head.fence, limit=PAGE
-            )
-            for run in page:
-                after = run.position
-                if run.compacted:
-                    events = Batch(run.compacted.split(b"\n"))
-                    yield lowered(events) if run.modern else events
-            if len(page) < PAGE:
-                return
+        async for run in Replay(self._runner).runs(head, after=0):
+            if run.compacted:
+                events = Batch(run.compacted.split(b"\n"))
+                yield lowered(events) if run.modern else events
 
     async def update(
         self, thread: ThreadRef, *, name: str | None = None, archived: bool | None = None

@@ -10,6 +10,9 @@ from typing import NamedTuple, Self
 #: Most events a reader takes at once. Bounds the chunk a slow client has to be sent in one piece.
 MAX_BATCH = 512
 
+#: A batch of whole runs is sent once it has so many bytes.
+BATCH_BYTES = 256 * 1024
+
 
 class Batch(list[bytes]):
     """Encoded events, in order, sent together. An empty one says: still alive, nothing new.

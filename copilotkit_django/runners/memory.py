@@ -16,6 +16,7 @@ from copilotkit_django.exceptions import ThreadBusy
 from copilotkit_django.runners.base import AgentRunner, RunRequest, ThreadRef
 from copilotkit_django.runners.history import lowered, message_ids, reset_marker
 from copilotkit_django.runners.log import (
+    BATCH_BYTES,
     COMPACTED,
     MAX_BATCH,
     RAW,
@@ -306,13 +307,14 @@ async def _replay(
     runs: Iterable[_StoredRun], live: RunTask | None, *, modern: bool, idle: float | None
 ) -> AsyncIterator[Batch]:
     """The stored runs in order, many in one batch, then the live one to its end."""
-    batch = Batch()
+    batch, size = Batch(), 0
     for run in runs:
         batch += run.events if modern or not run.modern else lowered(run.events)
-        if len(batch) >= MAX_BATCH:
+        size += run.size
+        if len(batch) >= MAX_BATCH or size >= BATCH_BYTES:
             yield batch
             await asyncio.sleep(0)
-            batch = Batch()
+            batch, size = Batch(), 0
     if batch:
         yield batch
     if live is not None:

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from copilotkit_django.runners.history import lowered, reset_marker
-from copilotkit_django.runners.log import COMPACTED, ENDING, RAW, START, Batch, Cursor, RunLog
+from copilotkit_django.runners.log import (
+    BATCH_BYTES,
+    COMPACTED,
+    ENDING,
+    RAW,
+    START,
+    Batch,
+    Cursor,
+    RunLog,
+)
 from copilotkit_django.runners.reads import Head, StoredRun
 
 if TYPE_CHECKING:
@@ -37,18 +46,19 @@ class Replay:
 
         ``live`` is the log of the last run if this process owns it, looked up before the head.
         """
-        batch = Batch()
-        async for run in self._runs(head, after=0):
+        batch, size = Batch(), 0
+        async for run in self.runs(head, after=0):
             if run.compacted is not None:
                 batch += self._in_form(run, _events(run))
-                if len(batch) >= BATCH:
+                size += len(run.compacted)
+                if len(batch) >= BATCH or size >= BATCH_BYTES:
                     yield batch
                     await asyncio.sleep(0)
-                    batch = Batch()
+                    batch, size = Batch(), 0
                 continue
             if batch:
                 yield batch
-                batch = Batch()
+                batch, size = Batch(), 0
             async for news in self._follow(run, head, live, had=0):
                 yield news
         if batch:
@@ -60,7 +70,7 @@ class Replay:
         if after is not START and (after.epoch or position > head.fence):
             yield Batch([reset_marker(0)])
             position = 0
-        async for run in self._runs(head, after=position - 1):
+        async for run in self.runs(head, after=position - 1):
             if run.position == position:
                 reader = self._rest(run, head, live, after)
             else:
@@ -74,14 +84,17 @@ class Replay:
         async for batch in self._whole(run, None, None):
             yield batch
 
-    async def _runs(self, head: Head, *, after: int) -> AsyncIterator[StoredRun]:
+    async def runs(self, head: Head, *, after: int) -> AsyncIterator[StoredRun]:
+        """The runs of a thread in order, from behind a position on."""
         store = self.runner.store
         while True:
             page = await self.runner.read(
                 store.runs, head.pk, after=after, upto=head.fence, limit=PAGE
             )
             for run in page:
-                yield run
+                found = await self.runner.read(store.run, run.pk) if run.left_out else run
+                if found is not None:
+                    yield found
             if len(page) < PAGE:
                 return
             after = page[-1].position

@@ -8,8 +8,12 @@ from typing import Any, NamedTuple
 from copilotkit_django.models import Run
 from copilotkit_django.runners.sql import Sql, chunks, marks
 
-#: The columns of a `StoredRun`.
-RUN_COLUMNS = "id, {position}, status, modern, event_count, kept_count, compacted"
+#: The columns of a `StoredRun`, but for its compacted form.
+RUN_COLUMNS = "id, {position}, status, modern, event_count, kept_count"
+
+#: The compacted form of a run that is larger is not fetched together with those of others: runs
+#: may hold pictures of many megabytes.
+MAX_TOGETHER = 64 * 1024
 
 
 class Head(NamedTuple):
@@ -32,7 +36,10 @@ class FollowedRun(NamedTuple):
 
 
 class StoredRun(NamedTuple):
-    """A run of a thread's history; ``compacted`` is ``None`` while it is live."""
+    """A run of a thread's history; ``compacted`` is ``None`` while it is live.
+
+    ``left_out`` says that it is ``None`` because it is too large to come along: ask for the run.
+    """
 
     pk: int
     position: int
@@ -41,6 +48,7 @@ class StoredRun(NamedTuple):
     event_count: int | None
     kept_count: int | None
     compacted: bytes | None
+    left_out: bool = False
 
 
 class Reads(Sql):
@@ -61,7 +69,9 @@ class Reads(Sql):
         return [
             _stored_run(row)
             for row in self.select(
-                f"SELECT {RUN_COLUMNS} FROM {{run}} "
+                f"SELECT {RUN_COLUMNS}, "
+                f"CASE WHEN LENGTH(compacted)<={MAX_TOGETHER} THEN compacted END, "
+                f"LENGTH(compacted)>{MAX_TOGETHER} FROM {{run}} "
                 "WHERE thread_id=%s AND {position}>%s AND {position}<=%s AND status<>%s "
                 f"ORDER BY {{position}} LIMIT {int(limit)}",
                 [thread, after, upto, Run.Status.SUPERSEDED.value],
@@ -71,7 +81,7 @@ class Reads(Sql):
     def run(self, pk: int) -> StoredRun | None:
         """One run."""
         for row in self.select(
-            f"SELECT {RUN_COLUMNS} FROM {{run}} WHERE id=%s",
+            f"SELECT {RUN_COLUMNS}, compacted, NULL FROM {{run}} WHERE id=%s",
             [pk],
         ):
             return _stored_run(row)
@@ -146,6 +156,8 @@ class Reads(Sql):
 
 
 def _stored_run(row: Sequence[Any]) -> StoredRun:
-    pk, position, status, modern, event_count, kept_count, compacted = row
+    pk, position, status, modern, event_count, kept_count, compacted, left_out = row
     compacted = None if compacted is None else bytes(compacted)
-    return StoredRun(pk, position, status, bool(modern), event_count, kept_count, compacted)
+    return StoredRun(
+        pk, position, status, bool(modern), event_count, kept_count, compacted, bool(left_out)
+    )

@@ -56,7 +56,6 @@ class TestConnect:
     async def test_connect__more_runs_than_a_page(self, runner, monkeypatch):
         """So it is where it takes several queries."""
         monkeypatch.setattr("copilotkit_django.runners.reading.PAGE", 2)
-        monkeypatch.setattr("copilotkit_django.runners.database_threads.PAGE", 2)
         for number in range(4):
             await run(runner, run=f"r{number}")
         agent = Staged()
@@ -67,6 +66,25 @@ class TestConnect:
         assert runs_in(await follower) == [f"r{number}" for number in range(5)]
         assert runs_in(await stored(runner)) == [f"r{number}" for number in range(5)]
         await live
+
+    async def test_connect__large_runs(self, runner, monkeypatch):
+        """Large runs, with pictures in them, are read and sent one by one, among small ones."""
+        monkeypatch.setattr("copilotkit_django.runners.reads.MAX_TOGETHER", 4000)
+        for module in ("memory", "reading"):
+            monkeypatch.setattr(f"copilotkit_django.runners.{module}.BATCH_BYTES", 4000)
+        texts = ["x", "y" * 5000, "z", "ä" * 5000, "é" * 5000]
+        for number, text in enumerate(texts):
+            await run(runner, text=text, run=f"r{number}")
+        agent = Staged()
+        live = await start(runner, agent, run="live")
+        follower = await follow(runner)
+        agent.cue.set()
+        await live
+
+        assert text_of(await follower) == "".join(texts) + "par"
+        assert text_of(await stored(runner)) == "".join(texts) + "par"
+        batches = [batch async for batch in await runner.connect(thread())]
+        assert [b"".join(batch).count(b'"RUN_STARTED"') for batch in batches] == [2, 2, 1, 1]
 
     async def test_connect__live_run(self, runner):
         """Connecting to a live run gives its beginning and follows it to its end."""
