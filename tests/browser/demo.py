@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +23,7 @@ POLL_SECONDS = 0.05
 COMMANDS = {
     "daphne": ["-m", "daphne", "-b", HOST, "-p", "{port}", "demo_project.asgi:application"],
     "runserver": ["manage.py", "runserver", "--noreload", f"{HOST}:{{port}}"],
+    "reloader": ["manage.py", "runserver", f"{HOST}:{{port}}"],
 }
 
 
@@ -73,6 +76,8 @@ class Demo:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # With a group of its own, for the process that the reloader starts.
+                start_new_session=True,
             )
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
@@ -87,8 +92,16 @@ class Demo:
 
     def kill(self) -> None:
         """End it as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def interrupt(self) -> None:
+        """End it as Ctrl-C in its terminal does."""
+        self._end(signal.SIGINT)
+
+    def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
             self._process.wait(SECONDS)
 
     def manage(self, *arguments: str) -> None:
