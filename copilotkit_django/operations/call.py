@@ -55,11 +55,11 @@ class Call:
     request: Any = None
 
     async def agent(self, agent_id: str) -> Agent:
-        """A clone of the agent with that id. Raises `AgentNotFound`."""
+        """The agent registered under that id. Raises `AgentNotFound`."""
         agent = (await self.endpoint.agents.all(self.request)).get(agent_id)
         if agent is None:
             raise AgentNotFound(agent_id)
-        return agent.clone()
+        return agent
 
     def thread(self, thread_id: str) -> ThreadRef:
         """The caller's thread of that id."""
@@ -68,7 +68,7 @@ class Call:
     def run_request(self, agent_id: str, agent: Agent, wire: dict[str, Any]) -> RunRequest:
         """What a runner needs to know of the run in ``wire``, a validated RunAgentInput.
 
-        Raises `TooManyMessages`.
+        The run is given a clone of the agent. Raises `TooManyMessages`.
         """
         limit = self.endpoint.options.max_messages
         if limit is not None and len(wire["messages"]) > limit:
@@ -76,7 +76,7 @@ class Call:
         return RunRequest(
             thread=self.thread(wire["threadId"]),
             agent_id=agent_id,
-            agent=agent,
+            agent=agent.clone(),
             input=RunInput.from_wire(wire),
             user=self.user,
             headers=self.headers,

@@ -466,6 +466,9 @@ class TestRun:
         assert answer.status == 500
         assert answer.data["error"] == "Failed to run agent"
         assert b"secret" not in answer.body
+        # Where it need not run, it need not be copied.
+        assert (await alice.connect(INPUT)).events == []
+        assert (await alice.ask("POST", "/agent/default/stop/t1")).data["stopped"] is False
 
     async def test_run__agents_made_for_the_request(self, serve, alice, bob):
         """A factory sees the request and decides who has which agents."""
