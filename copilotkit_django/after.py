@@ -15,12 +15,12 @@ from django.http.response import HttpResponseBase
 
 from copilotkit_django.events.snapshot import response_messages
 from copilotkit_django.events.wire import decode
-from copilotkit_django.hooks import call, copilotkit
+from copilotkit_django.hooks import copilotkit
 from copilotkit_django.responses import EventStreamResponse, frame
 from copilotkit_django.routes import Route
 from copilotkit_django.runners.background import spawn
 from copilotkit_django.runners.log import Batch, RunLog
-from copilotkit_django.workers import worker_thread
+from copilotkit_django.workers import call, worker_thread
 
 if TYPE_CHECKING:
     from copilotkit_django.runtime import Runtime

@@ -23,7 +23,7 @@ from copilotkit_django.exceptions import (
     MethodNotAllowed,
     NotFound,
 )
-from copilotkit_django.hooks import RequestContext, ShortCircuit, call, copilotkit
+from copilotkit_django.hooks import RequestContext, ShortCircuit, copilotkit
 from copilotkit_django.identity import identify
 from copilotkit_django.operations.call import Call
 from copilotkit_django.origins import refuse_cross_origin
@@ -38,6 +38,7 @@ from copilotkit_django.routes import (
     segments_of,
 )
 from copilotkit_django.runtime import Runtime
+from copilotkit_django.workers import call
 
 logger = logging.getLogger("copilotkit.request")
 

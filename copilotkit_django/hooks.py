@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -17,6 +16,7 @@ from copilotkit_django.agents.base import RunInput
 from copilotkit_django.conf import Options
 from copilotkit_django.operations.call import read_input
 from copilotkit_django.routes import Envelope, Route
+from copilotkit_django.workers import call
 
 if TYPE_CHECKING:
     from copilotkit_django.runtime import Runtime
@@ -215,16 +215,3 @@ class HookChain:
         """What the hook of that name returns; ``None`` if there is none."""
         hook = self.find(name)
         return None if hook is None else await call(hook, *arguments)
-
-
-async def call(function: Any, *arguments: Any) -> Any:
-    """Call something of the project's, which may be sync or async.
-
-    Synchronous code runs in a thread, where it may use the database.
-    """
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
-    ):
-        return await function(*arguments)
-    result = await sync_to_async(function)(*arguments)
-    return await result if inspect.isawaitable(result) else result

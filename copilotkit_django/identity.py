@@ -20,7 +20,8 @@ from django.utils.cache import patch_vary_headers
 
 from copilotkit_django.conf import Options
 from copilotkit_django.exceptions import Unauthenticated
-from copilotkit_django.hooks import ShortCircuit, call
+from copilotkit_django.hooks import ShortCircuit
+from copilotkit_django.workers import call
 
 #: Holds the id of an anonymous browser, signed.
 ANONYMOUS_COOKIE = "copilotkit_anonymous"

@@ -1,4 +1,4 @@
-"""Long-lived worker threads for synchronous code.
+"""Where synchronous code runs: on a few long-lived worker threads.
 
 A thread of its own per request or run is what Django and asgiref give by default; starting it costs
 more than most of the work it does, and each one opens a database connection of its own. Here a few
@@ -8,6 +8,7 @@ sees all its synchronous calls run on one thread, in order.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
 import threading
@@ -16,7 +17,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from asgiref.sync import ThreadSensitiveContext
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import close_old_connections, connections
 
 T = TypeVar("T")
@@ -55,6 +56,19 @@ async def worker_thread() -> AsyncIterator[None]:
             yield
     finally:
         executor.release()
+
+
+async def call(function: Any, *arguments: Any) -> Any:
+    """Call something of the project's, which may be sync or async.
+
+    Synchronous code runs in a thread, where it may use the database.
+    """
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
+    ):
+        return await function(*arguments)
+    result = await sync_to_async(function)(*arguments)
+    return await result if inspect.isawaitable(result) else result
 
 
 class TidyExecutor(Executor):

@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from copilotkit_django.agents.base import Agent
 from copilotkit_django.agents.function import FunctionAgent
+from copilotkit_django.workers import call
 
 #: What AGENTS may be.
 Source = Mapping[str, Any] | Iterable[Any] | Callable[..., Any] | str
@@ -83,9 +83,4 @@ class AgentRegistry:
         """
         if self._factory is None:
             return self._agents
-        if inspect.iscoroutinefunction(self._factory) or inspect.iscoroutinefunction(
-            getattr(self._factory, "__call__", None)  # noqa: B004 - an object with async __call__
-        ):
-            return collect(await self._factory(request))
-        found = await sync_to_async(self._factory)(request)
-        return collect(await found if inspect.isawaitable(found) else found)
+        return collect(await call(self._factory, request))

@@ -322,7 +322,7 @@ class DatabaseRunner(AgentRunner):
         self._look_after()
         local = self._live.get(thread.key)
         if local is not None:
-            if run_id is not None and local.request.input.run_id != run_id:
+            if run_id is not None and local.run_id != run_id:
                 return False
             return local.stop()
         key = thread.key

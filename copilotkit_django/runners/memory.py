@@ -143,9 +143,7 @@ class InMemoryRunner(AgentRunner):
             return None
         live = thread.live
         if live is not None:
-            if live.request.input.run_id == run_id and live.request.digest == digest:
-                return live.log.read(idle=request.policy.idle)
-            return None
+            return live.log.read(idle=request.policy.idle) if live.is_of(request) else None
         last = thread.runs[-1] if thread.runs else None
         if last is None or (last.run_id, last.digest) != (run_id, digest):
             return None
@@ -170,7 +168,7 @@ class InMemoryRunner(AgentRunner):
         now = time.time()
         run = _StoredRun(
             position=thread.position,
-            run_id=task.request.input.run_id,
+            run_id=task.run_id,
             digest=task.request.digest,
             ended=now,
             modern=task.request.input.protocol_version is not None,
@@ -227,7 +225,7 @@ class InMemoryRunner(AgentRunner):
         found = self._threads.get(thread.key)
         if found is None or found.live is None:
             return False
-        if run_id is not None and found.live.request.input.run_id != run_id:
+        if run_id is not None and found.live.run_id != run_id:
             return False
         return found.live.stop()
 

@@ -15,11 +15,11 @@ from copilotkit_django.agents.base import Agent, RunInput
 from copilotkit_django.agents.registry import AgentRegistry
 from copilotkit_django.conf import Options
 from copilotkit_django.events.wire import decode
-from copilotkit_django.hooks import call
 from copilotkit_django.management.runner import load_options
 from copilotkit_django.management.terminal import printable, user_named
 from copilotkit_django.runners.base import RunPolicy, RunRequest, ThreadRef
 from copilotkit_django.runners.task import RunTask
+from copilotkit_django.workers import call
 
 #: Whose threads a call without --user is about.
 NOBODY = "terminal"
