@@ -68,11 +68,8 @@ class Call:
     def run_request(self, agent_id: str, agent: Agent, wire: dict[str, Any]) -> RunRequest:
         """What a runner needs to know of the run in ``wire``, a validated RunAgentInput.
 
-        The run is given a clone of the agent. Raises `TooManyMessages`.
+        The run is given a clone of the agent.
         """
-        limit = self.endpoint.options.max_messages
-        if limit is not None and len(wire["messages"]) > limit:
-            raise TooManyMessages(limit)
         return RunRequest(
             thread=self.thread(wire["threadId"]),
             agent_id=agent_id,
@@ -116,9 +113,17 @@ class Call:
         return OperationFailed(error, scrub(cause, expose=self.endpoint.options.exposes_errors))
 
 
-def read_input(body: bytes) -> dict[str, Any]:
-    """The RunAgentInput in a request body, in wire form. Raises `InvalidBody`."""
+def read_input(body: bytes, max_messages: int | None = None) -> dict[str, Any]:
+    """The RunAgentInput in a request body, in wire form.
+
+    Raises `InvalidBody` and `TooManyMessages`.
+    """
     try:
-        return run_input(parse_json(body))
+        data = parse_json(body)
+        # Before all of them are looked at, which takes its time.
+        messages = data.get("messages") if isinstance(data, dict) else None
+        if max_messages is not None and isinstance(messages, list) and len(messages) > max_messages:
+            raise TooManyMessages(max_messages)
+        return run_input(data)
     except InvalidInput as error:
         raise InvalidBody(str(error)) from None

@@ -19,7 +19,7 @@ async def run(call: Call, agent_id: str, body: bytes) -> AsyncIterator[Batch]:
     """
     try:
         agent = await call.agent(agent_id)
-        wire = read_input(body)
+        wire = read_input(body, call.endpoint.options.max_messages)
         request = call.run_request(agent_id, agent, wire)
         if is_suggestion(wire):
             return suggestions(request)

@@ -22,7 +22,9 @@ async def suggest(call: Call, agent_id: str, body: bytes) -> AsyncIterator[Batch
     factory raises is passed on: unlike run and connect the protocol has no text for it.
     """
     agent = await call.agent(agent_id)
-    return suggestions(call.run_request(agent_id, agent, read_input(body)))
+    return suggestions(
+        call.run_request(agent_id, agent, read_input(body, call.endpoint.options.max_messages))
+    )
 
 
 def is_suggestion(wire: dict[str, Any]) -> bool:

@@ -329,6 +329,14 @@ class TestMessages:
             "message": "This conversation has more than 3 messages. Begin a new one to go on.",
         }
 
+    async def test_input__too_many_to_look_at(self, serve, alice):
+        """They are counted before anything is made of them."""
+        serve(max_messages=3)
+
+        answer = await alice.ask("POST", "/agent/default/run", run_input(messages=[{}] * 4))
+
+        assert answer.data["error"] == "too_many_messages"
+
     async def test_connect__any_number(self, serve, alice):
         """Whoever only reads may send what they like."""
         serve(max_messages=1)
