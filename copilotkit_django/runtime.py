@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
+import logging
 import weakref
 from typing import Any
 
@@ -19,6 +21,8 @@ from copilotkit_django.operations.call import Endpoint
 from copilotkit_django.rates import rates_from
 from copilotkit_django.runners.base import AgentRunner, RunPolicy
 from copilotkit_django.transcription import TranscriptionService
+
+logger = logging.getLogger("copilotkit.run")
 
 
 class Runtime:
@@ -96,8 +100,12 @@ _runtimes: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 async def drain() -> None:
     """The process is about to stop: end all live runs and free their threads."""
-    for runner in {id(runtime.runner): runtime.runner for runtime in _runtimes}.values():
-        await runner.drain()
+    runners = {id(runtime.runner): runtime.runner for runtime in _runtimes}.values()
+    # One that fails keeps the others from nothing.
+    done = await asyncio.gather(*(each.drain() for each in runners), return_exceptions=True)
+    for error in done:
+        if error is not None:
+            logger.error("A runner could not be drained.", exc_info=error)
 
 
 @functools.cache
