@@ -67,6 +67,9 @@ WATCH_SECONDS = 0.25
 #: Dead runs are looked for, and old raw events dropped, so often.
 SWEEP_SECONDS = 15.0
 
+#: Threads whose owner is gone are looked up so many at a time.
+REAP_AT_ONCE = 1000
+
 #: The raw events of an ended run are kept for so long even where nobody may resume.
 SETTLE_SECONDS = 5.0
 
@@ -340,7 +343,8 @@ class DatabaseRunner(AgentRunner):
         return holder is not None
 
     async def drain(self) -> None:
-        live = list(self._live.values())
+        # What ran on a loop that is no more has ended with it.
+        live = [task for task in self._live.values() if not task.loop.is_closed()]
         for task in live:
             task.loop.call_soon_threadsafe(task.cancel)
         if live:
@@ -443,8 +447,13 @@ class DatabaseRunner(AgentRunner):
 
     async def reap_all(self) -> int:
         """End all runs whose owners are gone; returns how many there were."""
-        keys = await self.read(self.store.expired, 1000)
-        return sum([await self.reap(key) for key in keys])
+        ended = 0
+        while keys := await self.read(self.store.expired, REAP_AT_ONCE):
+            now_ended = sum([await self.reap(key) for key in keys])
+            ended += now_ended
+            if len(keys) < REAP_AT_ONCE or not now_ended:
+                break
+        return ended
 
     def forget(self, key: str) -> None:
         """Stop a run of ours whose thread is being deleted; nothing of it is written any more."""

@@ -118,6 +118,14 @@ class TestPrune:
             manage("copilotkit_prune", *arguments)
         assert Thread.objects.count() == 3
 
+    def test_prune__misspelt_setting(self, threads, configure):
+        """Says what is wrong with the settings, and deletes nothing."""
+        configure(RETENTION_DAY=1)
+
+        with pytest.raises(CommandError, match="RETENTION_DAYS"):
+            manage("copilotkit_prune", "--days", "0")
+        assert Thread.objects.count() == 3
+
     async def test_prune__live_run(self, live):
         """A thread something runs on is not deleted, however long ago it began."""
         await Thread.objects.aupdate(updated_at=timezone.now() - OLD)
@@ -143,6 +151,16 @@ class TestReap:
         assert (await Run.objects.aget()).status == Run.Status.LOST
         assert (await Thread.objects.aget()).holder == ""
         assert await reap("copilotkit_reap") == ""
+
+    async def test_reap__more_than_one_look(self, runner, live, monkeypatch):
+        """All of them, however many are looked up at a time."""
+        monkeypatch.setattr("copilotkit_django.runners.database.REAP_AT_ONCE", 1)
+        for number in range(2):
+            await runner.run(request_for(live[0], thread=f"further-{number}"))
+        await runner.write(runner.store.renew, runner.holder, -1)
+        reap = sync_to_async(manage, thread_sensitive=False)
+
+        assert await reap("copilotkit_reap") == "3 runs ended.\n"
 
     async def test_reap__process_that_lives(self, live):
         """It keeps its run."""

@@ -9,8 +9,7 @@ from asgiref.sync import async_to_sync
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from copilotkit_django.conf import Options
-from copilotkit_django.management.runner import counted, database_runner
+from copilotkit_django.management.runner import counted, database_runner, load_options
 from copilotkit_django.models import Thread
 
 
@@ -31,7 +30,7 @@ class Command(BaseCommand):
     def handle(
         self, *args: Any, days: int | None, batch_size: int, dry_run: bool, **options: Any
     ) -> None:
-        settings = Options.load()
+        settings = load_options()
         days = settings.retention_days if days is None else days
         if days is None:
             raise CommandError("Pass --days or set COPILOTKIT['RETENTION_DAYS'].")
