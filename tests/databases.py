@@ -42,7 +42,8 @@ def database(url: str) -> dict[str, Any]:
         }
     options: dict[str, Any] = {}
     if parts.query == "pool":
-        options["pool"] = {"min_size": 2, "max_size": 10}
+        # For tests with several runners in one process, each with connections of its own.
+        options["pool"] = {"min_size": 2, "max_size": 30}
     if ENGINES[parts.scheme].endswith("mysql"):
         options["charset"] = "utf8mb4"
     return {
