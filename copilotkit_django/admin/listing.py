@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import BigIntegerField, Func, QuerySet
 from django.forms import BooleanField, HiddenInput
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.utils import formats, timezone
 from django.utils.text import capfirst
@@ -196,6 +198,29 @@ class ReadOnlyAdmin(AnyAdmin):
     def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
         column = lookup.partition("__")[0]
         return column in self.filtered_by and super().lookup_allowed(lookup, value, request)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The page of one row, or the list where it is gone."""
+        row = self.get_object(request, unquote(object_id))
+        if not self.has_view_permission(request, row):
+            raise PermissionDenied
+        if row is None:
+            return self.to_list(request)
+        return self.page(
+            request, row, with_content=can_view_content(request), extra=extra_context or {}
+        )
+
+    def page(
+        self, request: HttpRequest, row: Any, *, with_content: bool, extra: dict[str, Any]
+    ) -> HttpResponse:
+        """The page of a row that is there, for somebody who may see it; ``extra`` is context."""
+        raise NotImplementedError
 
     def to_list(self, request: HttpRequest) -> HttpResponseRedirect:
         """The answer where what was asked for is gone."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -15,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from copilotkit_django.admin.listing import AgentFilter, ReadOnlyAdmin, can_view_content
+from copilotkit_django.admin.listing import AgentFilter, ReadOnlyAdmin
 from copilotkit_django.admin.timeline import timeline_of
 from copilotkit_django.admin.wording import (
     duration,
@@ -71,20 +69,10 @@ class RunAdmin(ReadOnlyAdmin):
         # A conversation without one of its runs would be another one.
         return False
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+    def page(
+        self, request: HttpRequest, run: Run, *, with_content: bool, extra: dict[str, Any]
     ) -> HttpResponse:
         """A run, and its events a page at a time."""
-        run = self.get_object(request, unquote(object_id))
-        if not self.has_view_permission(request, run):
-            raise PermissionDenied
-        if run is None:
-            return self.to_list(request)
-        with_content = can_view_content(request)
         beside = Run.objects.filter(thread=run.thread_id).order_by("position").only("pk")
         context = {
             **self.admin_site.each_context(request),
@@ -102,7 +90,7 @@ class RunAdmin(ReadOnlyAdmin):
             "previous_run": beside.filter(position__lt=run.position).reverse()[:1],
             "next_run": beside.filter(position__gt=run.position)[:1],
             "media": self.media,
-            **(extra_context or {}),
+            **extra,
         }
         return TemplateResponse(request, "admin/copilotkit/run/timeline.html", context)
 

@@ -286,20 +286,10 @@ class ThreadAdmin(ReadOnlyAdmin):
         )
         return answer or redirect("admin:copilotkit_thread_change", thread.pk)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+    def page(
+        self, request: HttpRequest, thread: Thread, *, with_content: bool, extra: dict[str, Any]
     ) -> HttpResponse:
         """The conversation, some runs at a time, the latest first of all."""
-        thread = self.get_object(request, unquote(object_id))
-        if not self.has_view_permission(request, thread):
-            raise PermissionDenied
-        if thread is None:
-            return self.to_list(request)
-        with_content = can_view_content(request)
         page = page_of(
             thread,
             before=_position(request, "before"),
@@ -323,7 +313,7 @@ class ThreadAdmin(ReadOnlyAdmin):
             "buttons": self._buttons(request, thread),
             "can_delete": self.has_delete_permission(request, thread),
             "media": self.media,
-            **(extra_context or {}),
+            **extra,
         }
         return TemplateResponse(request, "admin/copilotkit/thread/conversation.html", context)
 
