@@ -29,8 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     failed = False
     for runner, server in SETUPS:
         cases = [*load_cases(options.only), *load_cases(options.only, EXTRA_CASES)]
-        with started(server=server, runner=runner) as ports:
-            results = asyncio.run(replay(cases, ports))
+        with started("tests.conformance.serve", "--server", server, "--runner", runner) as ready:
+            results = asyncio.run(replay(cases, ready["ports"]))
         found = counts(results)
         print(f"\n{runner} runner, {server}:")
         for line in report(results, verbose=options.verbose):

@@ -18,8 +18,8 @@ from .started import started
 def ports(request: pytest.FixtureRequest) -> Iterator[dict[str, int]]:
     """A server of its own, one port per profile."""
     runner, server = request.param
-    with started(server=server, runner=runner) as ports:
-        yield ports
+    with started("tests.conformance.serve", "--server", server, "--runner", runner) as ready:
+        yield ready["ports"]
 
 
 @pytest.fixture(scope="module")

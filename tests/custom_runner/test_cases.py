@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +11,9 @@ import pytest
 
 from tests.conformance.case import CASES, EXTRA_CASES, Case, load_cases
 from tests.conformance.replay import counts, replay, report
+from tests.conformance.started import started
 
 FAMILIES = ("run", "connect", "stop")
-START_SECONDS = 60
-STOP_SECONDS = 10
 
 RUNNER = Path(__file__).with_name("runner.py")
 
@@ -25,22 +21,8 @@ RUNNER = Path(__file__).with_name("runner.py")
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """The project, in a process of its own."""
-    command = [sys.executable, "-m", "tests.custom_runner.serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        # A server that never gets ready would leave the read below waiting.
-        watchdog = threading.Timer(START_SECONDS, server.kill)
-        watchdog.start()
-        try:
-            line = server.stdout.readline()
-            watchdog.cancel()
-            assert line, "The server ended before it was ready."
-            yield json.loads(line)["port"]
-            server.terminate()
-            assert server.wait(STOP_SECONDS) == 0
-        finally:
-            watchdog.cancel()
-            server.kill()
+    with started("tests.custom_runner.serve") as ready:
+        yield ready["port"]
 
 
 @pytest.mark.timeout(300)
