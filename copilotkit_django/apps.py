@@ -11,4 +11,9 @@ class CopilotKitConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from copilotkit_django import checks, origins  # noqa: F401 - they register themselves
+        from copilotkit_django import (  # noqa: F401 - they register themselves
+            checks,
+            merging,
+            origins,
+            sessions,
+        )

@@ -8,9 +8,10 @@
 
 It is Django's own handler for everything else. For the paths of our endpoints it runs synchronous
 code on a few long-lived threads instead of starting one per request, takes the hooks of middleware
-in few hops instead of many, lets a burst of requests in a few at a time, and bounds how large a
-request body may be and how long it may take. It also raises what ``manage.py check`` would call an
-error of the configuration, because ASGI servers never run checks.
+in few hops instead of many, lets a burst of requests in a few at a time, bounds how large a request
+body may be and how long it may take, and under daphne waits for clients that do not read. It also
+raises what ``manage.py check`` would call an error of the configuration, because ASGI servers never
+run checks.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import django
@@ -26,11 +27,14 @@ import orjson
 from asgiref.sync import ThreadSensitiveContext
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, URLPattern, resolve
 
 from copilotkit_django.admission import PASSAGE, Admission
 from copilotkit_django.after import drain as drain_after
-from copilotkit_django.few_hops import in_few_hops
+from copilotkit_django.few_hops import FewHopsHandler
+from copilotkit_django.flow_control import flow_of, flowing
+from copilotkit_django.realtime import SOCKETS
+from copilotkit_django.routing import WebsocketRoutes
 from copilotkit_django.runtime import drain as drain_runs
 from copilotkit_django.views import LONG_LIVED_THREADS
 from copilotkit_django.workers import WorkerThreads
@@ -54,14 +58,16 @@ BYTES_PER_SECOND = 64 * 1024
 LINGER_SECONDS = 2
 
 
-def get_asgi_application() -> Application:
+def get_asgi_application(websocket_urlpatterns: Sequence[URLPattern] = ()) -> Application:
     """Django's ASGI application, made fit for runs and streams.
 
-    Raises `ImproperlyConfigured` with the text of every system check error of this app.
+    ``websocket_urlpatterns`` are Channels consumers by path: those of
+    `copilotkit_django.routing`, and the project's own. Without any, websockets are refused. Raises
+    `ImproperlyConfigured` with the text of every system check error of this app.
     """
     django.setup(set_prefix=False)
     _refuse_bad_configuration()
-    return CopilotKitASGIHandler()
+    return CopilotKitASGIHandler(websocket_urlpatterns)
 
 
 def _refuse_bad_configuration() -> None:
@@ -72,22 +78,17 @@ def _refuse_bad_configuration() -> None:
         raise ImproperlyConfigured("\n".join(errors))
 
 
-class _EndpointHandler(ASGIHandler):
-    """Django's handler with the hooks of its middleware joined into few hops."""
-
-    def load_middleware(self, is_async: bool = False) -> None:
-        super().load_middleware(is_async)
-        chain: Any = self._middleware_chain  # type: ignore[has-type]
-        self._middleware_chain = in_few_hops(chain)
-
-
 class CopilotKitASGIHandler(ASGIHandler):
-    """Django's handler, with long-lived threads and a body limit for our endpoints."""
+    """Django's handler, with long-lived threads and a body limit for our endpoints.
 
-    def __init__(self) -> None:
+    Websockets go to the consumers they are for; there are no others.
+    """
+
+    def __init__(self, websocket_urlpatterns: Sequence[URLPattern] = ()) -> None:
         super().__init__()
+        self._websockets = WebsocketRoutes(websocket_urlpatterns)
         self._workers = WorkerThreads("copilotkit-http")
-        self._ours = _EndpointHandler()
+        self._ours = FewHopsHandler()
         self._admission = Admission()
         #: The server will tell when it stops.
         self._drains = False
@@ -100,6 +101,9 @@ class CopilotKitASGIHandler(ASGIHandler):
         if not self._drains:
             self._drains = True
             _drain_with_twisted()
+        if scope["type"] == "websocket":
+            await self._websockets(scope, receive, send)
+            return
         runtime = _runtime_for(scope) if scope["type"] == "http" else None
         if runtime is None:
             await super().__call__(scope, receive, send)
@@ -113,7 +117,12 @@ class CopilotKitASGIHandler(ASGIHandler):
             seconds=options.body_timeout_seconds,
         )
         with self._admission.passage() as passage:
-            scope = {**scope, LONG_LIVED_THREADS: True, PASSAGE: passage}
+            scope = {
+                **scope,
+                LONG_LIVED_THREADS: True,
+                PASSAGE: passage,
+                SOCKETS: self._websockets.realtime,
+            }
 
             async def received() -> Message:
                 message = await receive()
@@ -124,10 +133,16 @@ class CopilotKitASGIHandler(ASGIHandler):
             async def answered(message: Message) -> None:
                 # From its first byte on an answer needs no more of Django's middleware.
                 passage.give_back()
-                await send(message)
+                await sent(message)
 
-            async with ThreadSensitiveContext(executor=self._workers.next()):
-                await self._ours.handle(scope, received, answered)
+            flow = flow_of(send)
+            sent = send if flow is None else flowing(send, flow)
+            try:
+                async with ThreadSensitiveContext(executor=self._workers.next()):
+                    await self._ours.handle(scope, received, answered)
+            finally:
+                if flow is not None:
+                    flow.end()
 
 
 def _runtime_for(scope: Scope) -> Any:

@@ -17,14 +17,18 @@ from django.utils.module_loading import import_string
 
 from copilotkit_django.conf_values import (
     Check,
+    check_a2ui,
     check_agent_ids,
+    check_agent_middleware,
     check_agents,
     check_authentication,
+    check_budgets,
     check_bytes,
     check_callable,
     check_count,
     check_header_policy,
     check_hooks,
+    check_mcp_apps,
     check_none_or,
     check_number,
     check_object,
@@ -32,10 +36,24 @@ from copilotkit_django.conf_values import (
     check_origins,
     check_rates,
     check_runner,
+    check_socket_url,
 )
 
 #: The name of the dict in the project's settings.
 NAME = "COPILOTKIT"
+
+#: Options of the Node runtime that people bring along, and what there is in their place.
+FOREIGN = {
+    "intelligence": "There is no hosted service: 'RUNNER' keeps threads and runs, by default in "
+    "the project's database. Leave it out.",
+    "license_token": "Nothing here needs a licence. Leave it out.",
+    "public_api_key": "Nothing here needs a licence. Leave it out.",
+    "identify_user": "'AUTHENTICATION' says who calls.",
+    "cors": "'ALLOWED_ORIGINS' names other sites whose pages may call.",
+    "base_path": "The endpoint is where urls.py mounts it.",
+    "middleware": "Use 'BEFORE_REQUEST_MIDDLEWARE' and 'AFTER_REQUEST_MIDDLEWARE' for requests, "
+    "'AGENT_MIDDLEWARE' for the events of agents.",
+}
 
 
 def option(doc: str, default: Any, check: Check, *, importable: bool = False) -> Any:
@@ -60,6 +78,14 @@ class Options:
         {},
         check_agents,
     )
+    agent_middleware: Any = option(
+        "What wraps the runs of agents: a list for all of them, or a mapping of agent ids to "
+        "lists, where `*` stands for all. Middleware is an `AgentMiddleware`, a class of one, an "
+        "async generator function taking the run context and the next, or the dotted path of one "
+        "of these. The first is outermost.",
+        [],
+        check_agent_middleware,
+    )
     runner: Any = option(
         "Who owns what happens to a thread: an `AgentRunner`, a class of one or a dotted path.",
         "copilotkit_django.runners.database.DatabaseRunner",
@@ -82,6 +108,12 @@ class Options:
         None,
         check_callable,
         importable=True,
+    )
+    merge_on_login: bool = option(
+        "Whether the threads of an anonymous browser go to the user who signs in on it. Without "
+        "that they stay behind, and nobody finds them again.",
+        True,
+        check_one_of(True, False),
     )
     hooks: Any = option(
         "An object or mapping with any of `on_request`, `on_before_handler`, `on_response`, "
@@ -128,13 +160,22 @@ class Options:
     )
     rate_limits: Any = option(
         "How often a caller may ask: a mapping of `run`, `suggest`, `connect`, `stop`, "
-        "`transcribe`, `threads` or `info` to rates such as `30/m`. Instead of a rate: a callable "
-        "taking a group and the request and returning one (`None`: no limit), a dotted path of "
-        "one, `{'rate': ..., 'key': ...}`, or a list of these, all of which count. `key` says who "
-        "is counted: `owner` (the default: the user, else the visitor, else the address), `ip`, "
-        "`header:x-…`, `get:…`, or a callable like the other. Whoever asks more often gets 429.",
+        "`transcribe`, `threads`, `info` or `websocket` (opening one, and tickets) to rates such "
+        "as `30/m`. Instead of a rate: a callable taking a group and the request and returning one "
+        "(`None`: no limit), a dotted path of one, `{'rate': ..., 'key': ...}`, or a list of "
+        "these, all of which count. `key` says who is counted: `owner` (the default: the user, "
+        "else the visitor, else the address), `ip`, `header:x-…`, `get:…`, or a callable like the "
+        "other. Whoever asks more often gets 429.",
         {},
         check_rates,
+    )
+    token_budgets: Any = option(
+        "How many tokens an owner (the signed-in user, else the visitor or scope) may use: "
+        "`200_000/d`, a list of such texts, all of which count, or a callable (or its dotted path) "
+        "taking the request and the user and returning either; `None`: any number. Counted is what "
+        "agents report. Whoever has none left gets 429 for runs and suggestions.",
+        None,
+        check_budgets,
     )
     concurrent_runs: str = option(
         "What happens to a run on a thread that is busy: `refuse` it, or let it `supersede` the "
@@ -163,8 +204,7 @@ class Options:
     )
     max_bytes_per_run: int | None = option(
         "How many bytes of events a run may send; `None`: any number. Then it is ended like that, "
-        "too. A process holds what its live runs have sent in memory, and daphne once more for "
-        "each reader that does not read.",
+        "too. A process holds what its live runs have sent in memory.",
         64 * 1024 * 1024,
         check_none_or(check_bytes),
     )
@@ -173,6 +213,31 @@ class Options:
         "400. Clients send the whole conversation with each run.",
         2000,
         check_none_or(check_count),
+    )
+    max_attachments_per_message: int | None = option(
+        "How many files a message of the user may have attached; `None`: any number. More is "
+        "answered with 400.",
+        20,
+        check_none_or(check_count),
+    )
+    max_attachments_per_run: int | None = option(
+        "How many the messages of a run's input may have together; `None`: any number. Clients "
+        "send those of the whole conversation again with each run.",
+        200,
+        check_none_or(check_count),
+    )
+    max_attachment_bytes: int | None = option(
+        "How large each of them may be, as a file; `None`: as the body allows. More is answered "
+        "with 413. What is only linked to is not looked at.",
+        25 * 1024 * 1024,
+        check_none_or(check_bytes),
+    )
+    thread_names: str | None = option(
+        "How a new thread gets a name, unless the user gives it one: `first-words` takes those of "
+        "the user, `agent` asks the agent of its first run for a title (with one more call of its "
+        "model), `None` leaves it without.",
+        None,
+        check_one_of(None, "first-words", "agent"),
     )
     lease_seconds: float = option(
         "How long a process may hold a thread without renewing it (it does so every third of the "
@@ -184,6 +249,19 @@ class Options:
         "How long the raw events of an ended run are kept, for readers that were cut off.",
         600,
         check_number(at_least=0),
+    )
+    realtime_url: str | None = option(
+        "Where clients open the websocket of live thread lists, without the `/websocket` they add: "
+        "a path or a `wss://` URL. `None`: where `copilotkit_django.asgi` serves it; an empty "
+        "text: nowhere, lists change when they are fetched again.",
+        None,
+        check_socket_url,
+    )
+    realtime_token_seconds: float = option(
+        "How long a token for live thread lists is good where no cookie says the same. It is dead "
+        "before that with the session or the password it was given for.",
+        12 * 60 * 60,
+        check_number(above=0),
     )
     retention_days: int | None = option(
         "What `manage.py copilotkit_prune` keeps; `None`: everything, unless it is told.",
@@ -223,15 +301,28 @@ class Options:
         check_one_of(True, False),
     )
     a2ui: Any = option(
-        "Whether clients mount the renderer of A2UI surfaces: `True`, or a list of the ids of the "
-        "agents that draw them.",
+        "Whether agents draw A2UI surfaces and clients mount their renderer: `True`, or a list of "
+        "the ids of the agents that draw them, or a mapping with any of `enabled`, `agents`, "
+        "`inject_tool` (whether agents are offered the tool that draws, or its name), `schema` "
+        "(the catalogue), `default_catalog_id`, `tool_names`, `progress_tokens`, `max_attempts`, "
+        "`debug_exposure`. `None`: where a page has a catalogue of its own; `False`: not even "
+        "there.",
+        None,
+        check_a2ui,
+    )
+    mcp_apps: Any = option(
+        "MCP servers whose tools bring interfaces with them: a list of mappings with `url` and any "
+        "of `type` (`http` or `sse`), `headers` (a mapping, or a callable taking the run context), "
+        "`server_id`, `agents` (ids; all if left out), `tools` (names; all with an interface), "
+        "`allow_private_addresses`, `timeout` (20 seconds) and `max_bytes` (5 MiB).",
+        [],
+        check_mcp_apps,
+    )
+    open_generative_ui: Any = option(
+        "Whether clients offer agents the tool that draws sandboxed pages, and these are shown "
+        "while they are written: `True`, or a list of the ids of the agents that draw them.",
         False,
         check_agent_ids,
-    )
-    open_generative_ui: bool = option(
-        "Whether clients offer agents the tool that draws sandboxed pages.",
-        False,
-        check_one_of(True, False),
     )
     expose_memory_routes: bool = option(
         "Whether the routes of the memory feature exist. It has no backend here: they answer 422.",
@@ -280,8 +371,9 @@ class Problem:
     option: str
     text: str
     hint: str | None = None
-    #: The name itself is unknown, as opposed to its value being wrong.
-    unknown: bool = False
+    #: Of the system check: ``E002`` for a name that is unknown, ``E005`` for one of the Node
+    #: runtime, ``E003`` for a value that cannot be used.
+    check_id: str = "E003"
 
     def __str__(self) -> str:
         return " ".join(filter(None, [self.text, self.hint]))
@@ -304,9 +396,11 @@ def problems(values: Mapping[str, Any]) -> Iterator[Problem]:
         shown = f"{NAME}[{name.upper()!r}]"
         known = fields.get(name)
         if known is None:
+            foreign = FOREIGN.get(name)
             close = difflib.get_close_matches(name, fields, n=1)
-            hint = f"Did you mean {close[0].upper()!r}?" if close else None
-            yield Problem(name, f"{shown} is not a setting.", hint, unknown=True)
+            hint = foreign or (f"Did you mean {close[0].upper()!r}?" if close else None)
+            check_id = "E005" if foreign else "E002"
+            yield Problem(name, f"{shown} is not a setting.", hint, check_id)
             continue
         try:
             wrong = known.metadata["check"](value)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from copilotkit_django.budgets import budgets_from, callable_from
 from copilotkit_django.forwarding import HeaderPolicy
 from copilotkit_django.rates import rates_from
 
@@ -73,6 +74,41 @@ def check_agents(value: Any) -> str | None:
     return None
 
 
+def check_agent_middleware(value: Any) -> str | None:
+    from copilotkit_django.agents.middleware.stack import MiddlewareStack
+
+    lists = value.values() if isinstance(value, Mapping) else [value]
+    if any(isinstance(each, str) or not isinstance(each, Iterable) for each in lists):
+        return f"{value!r} is neither a list of middleware nor a mapping of agent ids to lists."
+    try:
+        MiddlewareStack(value)
+    except ImproperlyConfigured as error:
+        return str(error)
+    return None
+
+
+def check_a2ui(value: Any) -> str | None:
+    from copilotkit_django.agents.middleware.stack import MiddlewareStack
+
+    try:
+        MiddlewareStack(a2ui=value)
+    except ImproperlyConfigured as error:
+        return str(error)
+    return None
+
+
+def check_mcp_apps(value: Any) -> str | None:
+    from copilotkit_django.agents.middleware.stack import MiddlewareStack
+
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
+        return f"{value!r} is not a list of MCP servers."
+    try:
+        MiddlewareStack(mcp_apps=value)
+    except ImproperlyConfigured as error:
+        return str(error)
+    return None
+
+
 def check_authentication(value: Any) -> str | None:
     if value in AUTHENTICATION_MODES:
         return None
@@ -94,6 +130,15 @@ def check_header_policy(value: Any) -> str | None:
 def check_rates(value: Any) -> str | None:
     try:
         rates_from(value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def check_budgets(value: Any) -> str | None:
+    try:
+        if callable_from(value) is None:
+            budgets_from(value)
     except ValueError as error:
         return str(error)
     return None
@@ -153,4 +198,14 @@ def check_origins(value: Any) -> str | None:
         scheme, separator, rest = origin.partition("://")
         if origin != "*" and (not separator or not scheme or not rest or "/" in rest):
             return f"{origin!r} is not an origin such as 'https://app.example.com'."
+    return None
+
+
+def check_socket_url(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not value.startswith(("/", "ws://", "wss://")):
+        return f"{value!r} is neither a path nor a ws:// or wss:// URL."
+    if value.endswith(("/", "/websocket")):
+        return f"{value!r} must not end like that: clients add '/websocket'."
     return None

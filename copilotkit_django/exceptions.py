@@ -166,6 +166,20 @@ class TooManyRuns(CopilotKitError):
         super().__init__(f"{limit} {runs} as many as you may have at a time. Wait for one to end.")
 
 
+class BudgetSpent(CopilotKitError):
+    """The caller has used as many tokens as they may for now. See TOKEN_BUDGETS."""
+
+    error = "token_budget_spent"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, tokens: int, seconds: int) -> None:
+        super().__init__(
+            f"You have used the {tokens:,} tokens you may use for now. Try again in "
+            f"{_in_words(seconds)}."
+        )
+        self.headers = {"Retry-After": str(seconds)}
+
+
 class TooManyMessages(CopilotKitError):
     """The input holds more messages than MAX_MESSAGES."""
 
@@ -176,6 +190,27 @@ class TooManyMessages(CopilotKitError):
         super().__init__(
             f"This conversation has more than {limit} messages. Begin a new one to go on."
         )
+
+
+class TooManyAttachments(CopilotKitError):
+    """There are more attachments than MAX_ATTACHMENTS_PER_MESSAGE or ..._PER_RUN allow."""
+
+    error = "too_many_attachments"
+    status = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, limit: int, of_what: str) -> None:
+        files = "one file" if limit == 1 else f"{limit} files"
+        super().__init__(f"{of_what} may have {files} attached, not more.")
+
+
+class AttachmentTooLarge(CopilotKitError):
+    """An attachment passes MAX_ATTACHMENT_BYTES."""
+
+    error = "attachment_too_large"
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"An attached file may have {limit} bytes, not more.")
 
 
 class StoreDown(CopilotKitError):
@@ -202,3 +237,21 @@ class OperationFailed(CopilotKitError):
 
     def body(self) -> dict[str, Any]:
         return {"error": self._error, "message": str(self)}
+
+
+class ToolError(CopilotKitError):
+    """Raise it in a tool to tell the model what is wrong, in words that may be shown to anybody.
+
+    Of any other exception the model learns only that there was one.
+    """
+
+    error = "tool_error"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+def _in_words(seconds: int) -> str:
+    """A time that is to pass, in its largest unit, rounded up."""
+    units = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+    unit, size = next((unit for unit in units if seconds >= unit[1]), units[-1])
+    count = -(-seconds // size)
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response, response_for_exception
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -19,6 +20,15 @@ from django.utils.deprecation import MiddlewareMixin
 
 #: A middleware chain, or the rest of one.
 Chain = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+
+
+class FewHopsHandler(ASGIHandler):
+    """Django's handler with the hooks of its middleware joined into few hops."""
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        super().load_middleware(is_async)
+        chain: Any = self._middleware_chain  # type: ignore[has-type]
+        self._middleware_chain = in_few_hops(chain)
 
 
 def in_few_hops(chain: Chain) -> Chain:

@@ -35,6 +35,25 @@ DENIED_PREFIXES = (
     "x-copilotcloud-",
 )
 
+#: Never forwarded, whatever is allowed: they say how one connection is held, where a message on it
+#: ends and whom it is for, and would make another request of ours.
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
 OPTIONS = frozenset({"use_default_denylist", "deny", "deny_prefixes", "allow"})
 
 
@@ -45,7 +64,8 @@ class HeaderPolicy:
     By default ``Authorization`` and all ``X-`` headers are forwarded, less a built-in list and less
     what ``deny`` and ``deny_prefixes`` name. With ``allow`` only the headers it names are, the
     built-in list does not apply, and ``deny`` and ``deny_prefixes`` still subtract. Names are
-    compared without case. Cookies are never forwarded unless ``allow`` names them.
+    compared without case. Cookies are never forwarded unless ``allow`` names them, and what is
+    about the connection (``Host``, ``Content-Length`` …) not even then.
     """
 
     allow: frozenset[str] = frozenset()
@@ -81,7 +101,8 @@ class HeaderPolicy:
                 candidate = name in self.allow
             else:
                 candidate = name == "authorization" or name.startswith("x-")
-            if candidate and name not in self.deny and not name.startswith(self.deny_prefixes):
+            denied = name in HOP_BY_HOP or name in self.deny
+            if candidate and not denied and not name.startswith(self.deny_prefixes):
                 chosen[name] = value
         return chosen
 

@@ -50,12 +50,17 @@ UNROUTED = Route("info")
 
 
 async def pass_through(
-    runtime: Runtime, request: HttpRequest, remainder: str, handler: Handler
+    runtime: Runtime,
+    request: HttpRequest,
+    remainder: str,
+    handler: Handler,
+    *,
+    envelope: Envelope | None = None,
 ) -> HttpResponseBase:
     """Answer a request: everything that is not the operation itself.
 
-    ``remainder`` is the part of the decoded path behind the mount point. Never raises anything but
-    cancellation.
+    ``remainder`` is the part of the decoded path behind the mount point; it does not matter where
+    ``envelope`` says what is asked for. Never raises anything but cancellation.
     """
     context = RequestContext(runtime=runtime, path=raw_path(request) or quote(request.path))
     request._copilotkit = context  # type: ignore[attr-defined]
@@ -75,13 +80,17 @@ async def pass_through(
     except Exception as error:
         return await _failed(runtime, request, error)
     context.user, context.scope = identity.user, identity.scope
-    response = await _answer(runtime, request, remainder, handler)
+    response = await _answer(runtime, request, remainder, handler, envelope)
     identity.remember(response)
     return response
 
 
 async def _answer(
-    runtime: Runtime, request: HttpRequest, remainder: str, handler: Handler
+    runtime: Runtime,
+    request: HttpRequest,
+    remainder: str,
+    handler: Handler,
+    given: Envelope | None,
 ) -> HttpResponseBase:
     hooks = runtime.hooks
     started = time.monotonic()
@@ -95,7 +104,8 @@ async def _answer(
                     # The reference calls neither on_response nor the after middleware here.
                     return answer.response
             try:
-                envelope = _route(runtime, request, remainder)
+                envelope = given or _read_route(runtime, request, remainder)
+                _route(runtime, request, envelope)
             except CopilotKitError as error:
                 # There is nothing to be done, so there is no after either.
                 return await _responded(runtime, request, error_answer(error))
@@ -141,15 +151,13 @@ async def _handled(
         return request, error_answer(error)
 
 
-def _route(runtime: Runtime, request: HttpRequest, remainder: str) -> Envelope:
-    """What the request asks for, and may ask for. The context knows it even if it may not."""
-    envelope = _read_route(runtime, request, remainder)
+def _route(runtime: Runtime, request: HttpRequest, envelope: Envelope) -> None:
+    """See that the request may ask for what it does. The context knows it even if it may not."""
     context = copilotkit(request)
     context.route, context.envelope = envelope.route, envelope
     if envelope.route.single and envelope.route.path:
         context.path = envelope.route.path
     admit(envelope.route, memories=runtime.options.expose_memory_routes)
-    return envelope
 
 
 def _read_route(runtime: Runtime, request: HttpRequest, remainder: str) -> Envelope:

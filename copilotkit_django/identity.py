@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
-from django.core.signing import BadSignature, Signer
+from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.cache import patch_vary_headers
 
 from copilotkit_django.conf import Options
 from copilotkit_django.exceptions import Unauthenticated
 from copilotkit_django.hooks import ShortCircuit
+from copilotkit_django.merging import merge_visitor
+from copilotkit_django.scopes import SHARED_SCOPE, as_scope, scope_of_user, scope_of_visitor
+from copilotkit_django.visitors import (
+    ANONYMOUS_COOKIE,
+    forget_visitor,
+    new_visitor,
+    remember_visitor,
+    visitor_of,
+)
 from copilotkit_django.workers import call
 
-#: Holds the id of an anonymous browser, signed.
-ANONYMOUS_COOKIE = "copilotkit_anonymous"
-ANONYMOUS_COOKIE_AGE = 365 * 24 * 60 * 60
-
-SHARED_SCOPE = "shared"
-
-
-def _signer() -> Signer:
-    # Made on use: a project's asgi.py imports this package before it names its settings.
-    return Signer(salt="copilotkit.anonymous")
+__all__ = ["ANONYMOUS_COOKIE", "Identity", "anonymous_visitor", "identify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +40,15 @@ class Identity:
     user: Any = None
     #: The id of an anonymous browser that has no cookie for it yet.
     new_visitor: str | None = None
+    #: The browser still has the cookie of a visitor who is the user by now.
+    was_visitor: bool = False
 
     def remember(self, response: HttpResponseBase) -> None:
-        """Give an anonymous browser its cookie."""
+        """Give an anonymous browser its cookie; take it away where somebody has signed in."""
         if self.new_visitor is not None:
-            _set_cookie(response, self.new_visitor)
+            remember_visitor(response, self.new_visitor)
+        elif self.was_visitor:
+            forget_visitor(response)
 
 
 async def identify(request: HttpRequest, options: Options) -> Identity:
@@ -66,9 +67,12 @@ async def identify(request: HttpRequest, options: Options) -> Identity:
     if mode == "anonymous":
         user = await _session_user(request)
         if user is not None:
-            return await _of_user(request, user, options)
+            return await _of_former_visitor(request, user, options)
         return _of_visitor(request)
-    return await _of_answer(request, await call(mode, request), options)
+    identity = await _of_answer(request, await call(mode, request), options)
+    if identity.user is not None:
+        _sign(request, identity.user)
+    return identity
 
 
 async def _session_user(request: HttpRequest) -> Any:
@@ -91,28 +95,34 @@ def _signed_in(request: HttpRequest) -> Any:
     return user if user is not None and user.is_authenticated else None
 
 
+def _sign(request: HttpRequest, user: Any) -> None:
+    """Have ``request.user`` be the caller: hooks look there, and a session may say otherwise."""
+
+    async def auser() -> Any:
+        return user
+
+    request.user = user
+    request.auser = auser
+
+
 async def _of_user(request: HttpRequest, user: Any, options: Options) -> Identity:
-    if options.thread_scope is not None:
-        return Identity(_scope(await call(options.thread_scope, request, user)), user)
-    return Identity(f"user:{_scope(user.pk)}", user)
+    return Identity(await scope_of_user(request, user, options), user)
 
 
-def _scope(value: Any) -> str:
-    """A scope as text. Refuses what stands for none: all who have none would share it."""
-    if value is None or value == "":
-        raise ImproperlyConfigured(
-            "Somebody was let in without a scope: neither THREAD_SCOPE nor AUTHENTICATION may give "
-            "None or an empty text for one, and a user needs a pk."
-        )
-    return str(value)
+async def _of_former_visitor(request: HttpRequest, user: Any, options: Options) -> Identity:
+    """A user, on a browser that may have been anonymous when it was last seen here."""
+    identity = await _of_user(request, user, options)
+    if visitor_of(request) is not None and await merge_visitor(request, user):
+        return replace(identity, was_visitor=True)
+    return identity
 
 
 def _of_visitor(request: HttpRequest) -> Identity:
-    visitor = _visitor(request)
+    visitor = visitor_of(request)
     if visitor is not None:
-        return Identity(f"anon:{visitor}")
-    visitor = secrets.token_urlsafe(18)
-    return Identity(f"anon:{visitor}", new_visitor=visitor)
+        return Identity(scope_of_visitor(visitor))
+    visitor = new_visitor()
+    return Identity(scope_of_visitor(visitor), new_visitor=visitor)
 
 
 async def _of_answer(request: HttpRequest, answer: Any, options: Options) -> Identity:
@@ -123,63 +133,40 @@ async def _of_answer(request: HttpRequest, answer: Any, options: Options) -> Ide
         return answer
     if isinstance(answer, tuple):
         user, scope = answer
-        return Identity(_scope(scope), user)
+        return Identity(as_scope(scope), user)
     if answer is None or not getattr(answer, "is_authenticated", False):
         raise Unauthenticated("Sign in to use this assistant.")
     return await _of_user(request, answer, options)
-
-
-def _visitor(request: HttpRequest) -> str | None:
-    value = request.COOKIES.get(ANONYMOUS_COOKIE)
-    if not value:
-        return None
-    try:
-        return _signer().unsign(value)
-    except BadSignature:
-        return None
-
-
-def is_known_visitor(request: HttpRequest, scope: str) -> bool:
-    """Whether a scope is there to stay: one of no browser's, or of one that has its cookie."""
-    return not scope.startswith("anon:") or scope == f"anon:{_visitor(request)}"
-
-
-def _set_cookie(response: HttpResponseBase, visitor: str) -> None:
-    response.set_cookie(
-        ANONYMOUS_COOKIE,
-        _signer().sign(visitor),
-        max_age=ANONYMOUS_COOKIE_AGE,
-        httponly=True,
-        secure=settings.SESSION_COOKIE_SECURE,
-        samesite=settings.SESSION_COOKIE_SAMESITE,
-        path=settings.SESSION_COOKIE_PATH,
-        domain=settings.SESSION_COOKIE_DOMAIN,
-    )
-    patch_vary_headers(response, ["Cookie"])
 
 
 def anonymous_visitor(view: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate the view of the page the chat is on: an anonymous browser gets its cookie there.
 
     Without it ``/info`` sets the cookie; a page that starts two requests at once may then be given
-    two, of which only the last one counts.
+    two, of which only the last one counts. A browser on which somebody is signed in gets none.
     """
 
-    def remember(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        if _visitor(request) is None:
-            _set_cookie(response, secrets.token_urlsafe(18))
+    def remember(response: HttpResponseBase, user: Any) -> HttpResponseBase:
+        if user is None:
+            remember_visitor(response, new_visitor())
         return response
 
     if iscoroutinefunction(view):
 
         @functools.wraps(view)
         async def async_page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            return remember(request, await view(request, *args, **kwargs))
+            response: HttpResponseBase = await view(request, *args, **kwargs)
+            if visitor_of(request) is not None:
+                return response
+            return remember(response, await _session_user(request))
 
         return async_page
 
     @functools.wraps(view)
     def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return remember(request, view(request, *args, **kwargs))
+        response: HttpResponseBase = view(request, *args, **kwargs)
+        if visitor_of(request) is not None:
+            return response
+        return remember(response, _signed_in(request))
 
     return page

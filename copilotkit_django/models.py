@@ -34,6 +34,9 @@ class Thread(models.Model):
     )
     thread_id = models.CharField(_("thread id"), max_length=255)
     key = models.CharField(max_length=40, editable=False)
+    #: What agents remember the thread by. Unlike ``key`` it stays when the thread changes hands,
+    #: and no later thread of the same name has it.
+    memory_key = models.CharField(max_length=40, blank=True, editable=False)
     agent_id = models.CharField(_("agent"), max_length=255, blank=True)
     name = models.CharField(_("name"), max_length=255, blank=True)
     archived = models.BooleanField(_("archived"), default=False)
@@ -71,6 +74,7 @@ class Thread(models.Model):
             ),
             models.Index(fields=["holder", "lease_expires"], name="copilotkit_thread_lease"),
             models.Index(fields=["updated_at"], name="copilotkit_thread_stale"),
+            models.Index(fields=["scope_key", "updated_at"], name="copilotkit_thread_changed"),
         ]
 
     def __str__(self) -> str:
@@ -129,6 +133,10 @@ class Run(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["thread", "position"], name="copilotkit_run_position"),
         ]
+        indexes = [
+            # What has ended lately is looked for by every process, every few seconds.
+            models.Index(fields=["ended_at"], name="copilotkit_run_ended"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.run_id} ({self.position})"
@@ -156,6 +164,33 @@ class Segment(models.Model):
         return f"{self.first}-{self.last}"
 
 
+class TokenCount(models.Model):
+    """The tokens an owner has used in one window of TOKEN_BUDGETS.
+
+    Counted apart from the runs, so that deleting a conversation buys nothing back.
+    """
+
+    #: Digest of who has used them.
+    owner = models.CharField(max_length=32)
+    #: How long the window is and when it ends, in seconds, the latter since the epoch.
+    period = models.BigIntegerField()
+    ends = models.BigIntegerField()
+    tokens = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = _("token count")
+        verbose_name_plural = _("token counts")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "period", "ends"], name="copilotkit_token_window"
+            ),
+        ]
+        indexes = [models.Index(fields=["ends"], name="copilotkit_token_ends")]
+
+    def __str__(self) -> str:
+        return f"{self.tokens} / {self.period} s"
+
+
 class SeenMessage(models.Model):
     """The id of a message that a thread's history holds already, as a digest."""
 
@@ -171,3 +206,44 @@ class SeenMessage(models.Model):
 
     def __str__(self) -> str:
         return self.digest
+
+
+class DeletedThread(models.Model):
+    """A thread that a scope had a while ago: lists that are on screen are told to drop it."""
+
+    #: Digest of the scope.
+    scope_key = models.CharField(max_length=32)
+    thread_id = models.CharField(max_length=255)
+    deleted_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("deleted thread")
+        verbose_name_plural = _("deleted threads")
+        indexes = [
+            models.Index(fields=["scope_key", "deleted_at"], name="copilotkit_deleted_scope"),
+            models.Index(fields=["deleted_at"], name="copilotkit_deleted_stale"),
+        ]
+
+    def __str__(self) -> str:
+        return self.thread_id
+
+
+class Ticket(models.Model):
+    """A ticket to a websocket that nobody has redeemed yet: `copilotkit_django.tickets`."""
+
+    #: Digest of the ticket, which itself is kept nowhere.
+    digest = models.CharField(max_length=64)
+    #: The headers it stands for, encrypted with a key made of the ticket.
+    headers = models.BinaryField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("ticket")
+        verbose_name_plural = _("tickets")
+        constraints = [
+            models.UniqueConstraint(fields=["digest"], name="copilotkit_ticket_digest"),
+        ]
+        indexes = [models.Index(fields=["expires_at"], name="copilotkit_ticket_expiry")]
+
+    def __str__(self) -> str:
+        return f"{self.digest[:8]}…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -31,7 +32,7 @@ from django.utils.http import is_same_domain
 
 from copilotkit_django.conf import Options
 from copilotkit_django.exceptions import CrossOriginRefused, InvalidRequest
-from copilotkit_django.identity import ANONYMOUS_COOKIE
+from copilotkit_django.visitors import ANONYMOUS_COOKIE
 
 #: Response headers that pages of other origins may read.
 EXPOSED_HEADERS = ("Retry-After",)
@@ -40,14 +41,26 @@ PREFLIGHT_VARY = ("Access-Control-Request-Headers", "Access-Control-Request-Meth
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
+#: What a page of any origin may send as the type of a POST without a preflight.
+FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
+
+#: Schemes of Authorization that browsers use on their own, for a site somebody has signed in to.
+AMBIENT_SCHEMES = frozenset({"basic", "digest", "negotiate", "ntlm"})
+
+_MEDIA_TYPE = re.compile(r"[\w!#$%&'*+.^`|~-]+/[\w!#$%&'*+.^`|~-]+", re.ASCII)
+
 
 async def refuse_cross_origin(request: HttpRequest, options: Options) -> None:
-    """Protect callers whose browser sends our cookies along (CSRF), without a token.
+    """Protect callers whose browser signs them in by itself (CSRF), without a token.
 
     The official client sends none. An unsafe request that carries a session or visitor cookie must
     come from a page of this host or of ALLOWED_ORIGINS or CSRF_TRUSTED_ORIGINS, told by ``Origin``
     or else ``Referer``, or bring a valid CSRF token. Where AUTHENTICATION is a callable any cookie
     counts: it may be the one that signs somebody in. Raises `CrossOriginRefused`, naming the fix.
+
+    A password the browser remembers, a certificate and the like show in no cookie. So a request
+    that any page can send, without asking by a preflight first, and that does say which page did,
+    must be from one of these origins, too. What is anybody's (``anonymous-shared``) is not guarded.
     """
     if request.method in SAFE_METHODS:
         return
@@ -55,9 +68,11 @@ async def refuse_cross_origin(request: HttpRequest, options: Options) -> None:
         signed_in_by = set(request.COOKIES)
     else:
         signed_in_by = request.COOKIES.keys() & {settings.SESSION_COOKIE_NAME, ANONYMOUS_COOKIE}
-    if not signed_in_by:
-        return
     origin = request.META.get("HTTP_ORIGIN") or _origin_of(request.META.get("HTTP_REFERER", ""))
+    if not signed_in_by and (
+        not origin or options.authentication == "anonymous-shared" or _asks_first(request)
+    ):
+        return
     if origin and _is_trusted(request, origin, options.allowed_origins):
         return
     if "HTTP_X_CSRFTOKEN" in request.META and await sync_to_async(_has_valid_token)(request):
@@ -72,6 +87,36 @@ async def refuse_cross_origin(request: HttpRequest, options: Options) -> None:
         "The request carries a cookie but neither an Origin or Referer header nor a CSRF token. "
         "Send one of them, or send no cookies."
     )
+
+
+def is_trusted_handshake(
+    request: HttpRequest, options: Options, *, needs_origin: bool = True
+) -> bool:
+    """Whether the page that opens a websocket may do so. Browsers ask nobody else.
+
+    A page has to be of this host or of ALLOWED_ORIGINS or CSRF_TRUSTED_ORIGINS. Whoever names no
+    origin is no page; it is let in unless it ``needs_origin`` and shows cookies, which are a page's
+    way of saying who it is.
+    """
+    origin = request.META.get("HTTP_ORIGIN")
+    if not origin:
+        return not (needs_origin and request.COOKIES)
+    try:
+        return _is_trusted(request, origin, options.allowed_origins)
+    except InvalidRequest:
+        return False
+
+
+def _asks_first(request: HttpRequest) -> bool:
+    """Whether a browser sends such a request to another origin only if a preflight allows it."""
+    if request.method != "POST":
+        return True
+    scheme = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")[0].lower()
+    if scheme and scheme not in AMBIENT_SCHEMES:
+        return True
+    media_type = request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    # Of what is no media type at all a browser may think otherwise than we do.
+    return _MEDIA_TYPE.fullmatch(media_type) is not None and media_type not in FORM_TYPES
 
 
 def _origin_of(url: str) -> str:

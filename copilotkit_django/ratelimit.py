@@ -13,9 +13,10 @@ from django_ratelimit.core import get_usage
 
 from copilotkit_django.exceptions import RateLimited
 from copilotkit_django.hooks import copilotkit
-from copilotkit_django.identity import SHARED_SCOPE, is_known_visitor
 from copilotkit_django.rates import Rate, operation_of
 from copilotkit_django.routes import Route
+from copilotkit_django.scopes import SHARED_SCOPE
+from copilotkit_django.visitors import is_known_visitor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,10 @@ OPERATIONS = {
 #: All operations on threads and their lists are limited together.
 THREADS = "threads"
 
-NAMES = (*OPERATIONS.values(), THREADS)
+#: So is opening websockets, and asking for tickets to them.
+WEBSOCKET = "websocket"
+
+NAMES = (*OPERATIONS.values(), THREADS, WEBSOCKET)
 
 #: What django-ratelimit reads: so many, per so many of a unit.
 _RATE = re.compile(r"\d+/(?:[1-9]\d*[smhd]?|[smhd])")
@@ -52,7 +55,8 @@ def rates_from(value: Any) -> dict[str, tuple[Rate, ...]]:
 
 def operation_of(method: str) -> str | None:
     """The name under which an operation of the protocol is limited, if it can be."""
-    return THREADS if method.startswith("threads/") else OPERATIONS.get(method)
+    family = method.partition("/")[0]
+    return family if family in (THREADS, WEBSOCKET) else OPERATIONS.get(method)
 
 
 def _operation(name: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -11,9 +11,11 @@ from django.http import HttpResponse, StreamingHttpResponse
 
 from copilotkit_django.events.wire import encode
 from copilotkit_django.exceptions import CopilotKitError
-from copilotkit_django.runners.log import Batch
+from copilotkit_django.runners.log import BATCH_BYTES, Batch, pieces
 
 KEEP_ALIVE = b": keep-alive\n\n"
+
+FRAME_END = b"\n\n"
 
 
 class JsonAnswer(HttpResponse):
@@ -40,8 +42,9 @@ class EventStreamResponse(StreamingHttpResponse):
 
     ``batches`` are encoded events; an empty batch becomes a keep-alive comment. ``with_ids`` adds
     ``id:`` lines, which only clients that resume are sent. ``outlives_reader`` says that what feeds
-    the stream goes on when the client goes away. Under WSGI, where no loop outlives the request,
-    such a response must not be made.
+    the stream goes on when the client goes away, ``keeps`` that its events may be kept for the
+    after middleware. Under WSGI, where no loop outlives the request, such a response must not be
+    made.
     """
 
     def __init__(
@@ -51,9 +54,11 @@ class EventStreamResponse(StreamingHttpResponse):
         outlives_reader: bool = True,
         greeting: bytes = b"",
         with_ids: bool = False,
+        keeps: bool = True,
     ) -> None:
         self.batches = batches
         self.outlives_reader = outlives_reader
+        self.keeps = keeps
         self._greeting = greeting
         self._framed = frame_with_ids if with_ids else frame
         super().__init__(
@@ -83,7 +88,24 @@ async def frames(
     yield greeting
     async with aclosing(batches) as reader:  # type: ignore[type-var]
         async for batch in reader:
-            yield framed(batch) if batch else KEEP_ALIVE
+            if not batch:
+                yield KEEP_ALIVE
+            for piece in pieces(batch):
+                if len(piece[0]) > BATCH_BYTES:
+                    for part in _in_parts(piece, framed):
+                        yield part
+                else:
+                    yield framed(piece)
+
+
+def _in_parts(batch: Batch, framed: Callable[[Batch], bytes]) -> Iterator[bytes]:
+    """The frame of one large event, of which no reader needs a copy of its own."""
+    event = batch[0]
+    frame = framed(Batch([b""], batch.prefix, batch.first))
+    yield frame.removesuffix(FRAME_END)
+    for start in range(0, len(event), BATCH_BYTES):
+        yield event[start : start + BATCH_BYTES]
+    yield FRAME_END
 
 
 def frame(batch: Batch) -> bytes:

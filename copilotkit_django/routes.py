@@ -86,6 +86,7 @@ PATTERNS = (
     _pattern("memories/:memory_id", "memories/mutate", "PATCH", "DELETE"),
     _pattern("memories", "memories/list", "GET", "POST"),
     _pattern("annotate", "annotate", "POST"),
+    _pattern("websocket/ticket", "websocket/ticket", "POST"),
 )
 
 #: The HTTP methods of each operation that has a path.

@@ -12,7 +12,10 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from copilotkit_django.agents.builtin.models import close_models
+from copilotkit_django.agents.middleware.stack import MiddlewareStack
 from copilotkit_django.agents.registry import AgentRegistry
+from copilotkit_django.budgets import budgets_from, callable_from
 from copilotkit_django.conf import NAME, Options
 from copilotkit_django.debug_feed import DebugFeed
 from copilotkit_django.forwarding import HeaderPolicy
@@ -56,7 +59,11 @@ class Runtime:
                 max_seconds=self.options.max_run_seconds,
                 max_events=self.options.max_events_per_run,
                 max_bytes=self.options.max_bytes_per_run,
+                thread_names=self.options.thread_names,
             ),
+            middleware=MiddlewareStack.from_options(self.options),
+            budgets=callable_from(self.options.token_budgets)
+            or budgets_from(self.options.token_budgets),
             transcription=_transcription(self.options.transcription_service),
             debug_feed=DebugFeed() if self.options.debug_events else None,
         )
@@ -94,18 +101,23 @@ def _transcription(value: Any) -> TranscriptionService | None:
     return service
 
 
-#: Every runtime of this process that is in use.
 _runtimes: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
+def all_runtimes() -> list[Runtime]:
+    """Every runtime of this process that is in use."""
+    return list(_runtimes)
+
+
 async def drain() -> None:
-    """The process is about to stop: end all live runs and free their threads."""
-    runners = {id(runtime.runner): runtime.runner for runtime in _runtimes}.values()
+    """The process is about to stop: end all live runs, free their threads, hang up on models."""
+    runners = {id(runtime.runner): runtime.runner for runtime in all_runtimes()}.values()
     # One that fails keeps the others from nothing.
     done = await asyncio.gather(*(each.drain() for each in runners), return_exceptions=True)
     for error in done:
         if error is not None:
             logger.error("A runner could not be drained.", exc_info=error)
+    await close_models()
 
 
 @functools.cache

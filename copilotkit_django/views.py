@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth.decorators import login_not_required
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from copilotkit_django import realtime, tickets
 from copilotkit_django.admission import at_the_view
 from copilotkit_django.exceptions import ThreadBusy
 from copilotkit_django.gate import pass_through
-from copilotkit_django.identity import SHARED_SCOPE
 from copilotkit_django.operations import hosted, recordings, threads
 from copilotkit_django.operations import transcribe as speech
+from copilotkit_django.operations.aside import Aside
 from copilotkit_django.operations.call import Call
 from copilotkit_django.operations.connect import connect
 from copilotkit_django.operations.info import info
@@ -28,7 +30,9 @@ from copilotkit_django.responses import EventStreamResponse, JsonAnswer, single_
 from copilotkit_django.routes import Envelope, Route
 from copilotkit_django.runners.log import START, Batch, Cursor
 from copilotkit_django.runtime import Runtime
+from copilotkit_django.scopes import SHARED_SCOPE
 from copilotkit_django.transcription import InvalidTranscriptionRequest
+from copilotkit_django.visitors import is_known_visitor
 
 #: Set in an ASGI scope whose synchronous code runs on one of a few long-lived threads.
 LONG_LIVED_THREADS = "copilotkit.long_lived_threads"
@@ -39,7 +43,8 @@ NOT_CACHED = {"Cache-Control": "no-store, private"}
 def endpoint_view(find_runtime: Callable[[], Runtime]) -> Callable[..., Any]:
     """The view of an endpoint, whose runtime is looked up with each request.
 
-    It checks the origin of requests itself, so that the official client needs no CSRF token.
+    It checks the origin of requests itself, so that the official client needs no CSRF token, and
+    who sends them, so that nobody is redirected to a login page.
     """
 
     async def endpoint(request: HttpRequest, path: str = "") -> HttpResponseBase:
@@ -47,7 +52,7 @@ def endpoint_view(find_runtime: Callable[[], Runtime]) -> Callable[..., Any]:
             return await pass_through(find_runtime(), request, path, handle)
 
     endpoint.copilotkit_runtime = find_runtime  # type: ignore[attr-defined]
-    return csrf_exempt(transaction.non_atomic_requests(endpoint))
+    return csrf_exempt(login_not_required(transaction.non_atomic_requests(endpoint)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,8 @@ async def handle(call: Call, envelope: Envelope, request: HttpRequest) -> HttpRe
 
 
 async def _info(work: Work) -> Any:
-    return await info(work.call, single=work.route.single)
+    realtime_url = realtime.url_for(work.call)
+    return await info(work.call, single=work.route.single, realtime_url=realtime_url)
 
 
 async def _run(work: Work) -> HttpResponseBase:
@@ -86,7 +92,12 @@ async def _run(work: Work) -> HttpResponseBase:
     except ThreadBusy as busy:
         # The only form of "no" the official client shows.
         reader = single_event({"type": "RUN_ERROR", "message": str(busy), "code": busy.error})
-    return await _stream(work, reader, with_ids=_cursor(work) is not None)
+    return await _stream(
+        work,
+        reader,
+        outlives_reader=not isinstance(reader, Aside),
+        with_ids=_cursor(work) is not None,
+    )
 
 
 def _cursor(work: Work) -> Cursor | None:
@@ -101,7 +112,9 @@ def _cursor(work: Work) -> Cursor | None:
 
 async def _connect(work: Work) -> HttpResponseBase:
     after = _cursor(work)
-    reader = await connect(work.call, work.agent_id, work.body, after=after)
+    # A client that is told of runs comes back to a thread it already shows.
+    only_news = realtime.url_for(work.call) is not None
+    reader = await connect(work.call, work.agent_id, work.body, after=after, only_news=only_news)
     return await _stream(work, reader, with_ids=after is not None)
 
 
@@ -115,7 +128,10 @@ async def _stop(work: Work) -> Any:
 
 
 async def _threads(work: Work) -> Any:
-    return await threads.list_threads(work.call, work.route.query or {})
+    listed = await threads.list_threads(work.call, work.route.query or {})
+    if realtime.url_for(work.call) and is_known_visitor(work.request, work.call.scope):
+        listed["joinCode"] = realtime.join_code(work.call.scope)
+    return listed
 
 
 async def _thread_messages(work: Work) -> Any:
@@ -173,7 +189,9 @@ async def _debug_events(work: Work) -> HttpResponseBase:
     if feed is None or not (is_staff or work.call.scope == SHARED_SCOPE):
         return HttpResponse("Not Found", status=404, content_type="text/plain;charset=UTF-8")
     reader = feed.listen(work.call.endpoint.policy.idle)
-    return await _stream(work, reader, outlives_reader=False, greeting=b": connected\n\n")
+    return await _stream(
+        work, reader, outlives_reader=False, greeting=b": connected\n\n", keeps=False
+    )
 
 
 async def _memories(work: Work) -> Any:
@@ -185,7 +203,13 @@ async def _annotate(work: Work) -> Any:
 
 
 async def _subscribe(work: Work) -> Any:
-    hosted.subscribe()
+    if not realtime.url_for(work.call):
+        hosted.subscribe()
+    return JsonAnswer({"joinToken": await realtime.join_token(work.call)}, headers=NOT_CACHED)
+
+
+async def _ticket(work: Work) -> HttpResponse:
+    return JsonAnswer(await tickets.issue(work.call), headers=NOT_CACHED)
 
 
 def _nothing(headers: dict[str, str] | None = None) -> HttpResponse:
@@ -226,4 +250,5 @@ HANDLERS: dict[str, Callable[[Work], Awaitable[Any]]] = {
     "inspector/metadata": _inspector_metadata,
     "inspector/learning": _inspector_learning,
     "cpk-debug-events": _debug_events,
+    "websocket/ticket": _ticket,
 }

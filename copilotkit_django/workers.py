@@ -12,9 +12,9 @@ import inspect
 import itertools
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
@@ -44,18 +44,28 @@ class WorkerThreads:
 _background = WorkerThreads("copilotkit-run")
 
 
+@contextmanager
+def worker_executor() -> Iterator[Executor]:
+    """One long-lived thread as an executor, tidied up after.
+
+    For libraries that are told which executor to run synchronous code on.
+    """
+    executor = TidyExecutor(_background.next())
+    try:
+        yield executor
+    finally:
+        executor.release()
+
+
 @asynccontextmanager
 async def worker_thread() -> AsyncIterator[None]:
     """Within it, synchronous code of this task runs on one long-lived thread, tidied up after.
 
     For work outside of requests: runs, hooks after the answer.
     """
-    executor = TidyExecutor(_background.next())
-    try:
+    with worker_executor() as executor:
         async with ThreadSensitiveContext(executor=executor):
             yield
-    finally:
-        executor.release()
 
 
 async def call(function: Any, *arguments: Any) -> Any:

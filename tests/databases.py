@@ -68,7 +68,7 @@ def channel_layers(url: str) -> dict[str, Any]:
 
 
 def migrate() -> None:
-    """Make the tables, quietly. Several processes may do so at once: one after the other does."""
+    """Make the tables, quietly. Not in several processes at once."""
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.clients import packages
+from tests.websockets import packages as websocket_packages
 
 #: How many tests were skipped, or failed, for want of each service.
 missed: Counter[str] = Counter()
@@ -72,6 +73,11 @@ SERVICES = {
         _server("MARIADB_URL", "mysql://127.0.0.1:3306/mysql"),
         "start one on 127.0.0.1:3306, or MARIADB_URL=mysql://...",
     ),
+    "nginx": Service(
+        "nginx",
+        _program("NGINX", "nginx", "/usr/sbin/nginx"),
+        "apt install nginx-light, or NGINX=/path/to/it",
+    ),
     "node": Service(
         "Node.js",
         _program("NODE", "node"),
@@ -91,6 +97,11 @@ SERVICES = {
         "PostgreSQL",
         _server("POSTGRES_URL", "postgresql://127.0.0.1:5432/postgres"),
         "start one on 127.0.0.1:5432, or POSTGRES_URL=postgresql://...",
+    ),
+    "websocket-clients": Service(
+        "The installation of the websocket clients",
+        websocket_packages.installed,
+        "let npm reach a registry: npm ci --prefix tests/websockets",
     ),
     "redis": Service(
         "Redis",

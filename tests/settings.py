@@ -17,6 +17,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "corsheaders",
     "copilotkit_django",
+    "tests.planner",
 ]
 
 MIDDLEWARE = [

@@ -61,6 +61,9 @@ class BoundedChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            # Everything is shown: there is nothing to "show all" of.
+            self.full_result_count = self.result_count
         if not self.multi_page:
             # Rows may have come since they were counted.
             self.result_list = self.queryset[: self.list_per_page]
@@ -215,6 +218,14 @@ class ReadOnlyAdmin(AnyAdmin):
         return self.page(
             request, row, with_content=can_view_content(request), extra=extra_context or {}
         )
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """What was done to a row. Whoever may not look at any is not told which there are."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)
 
     def page(
         self, request: HttpRequest, row: Any, *, with_content: bool, extra: dict[str, Any]

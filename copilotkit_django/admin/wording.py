@@ -49,9 +49,10 @@ def pretty_if_json(text: Any) -> str:
 
 
 def moment(value: datetime) -> str:
-    """A date and a time, short enough for a list."""
+    """A date and a time, short enough for a list. If they need two lines, the time gets one."""
     local = timezone.localtime(value) if timezone.is_aware(value) else value
-    return formats.date_format(local, "SHORT_DATETIME_FORMAT")
+    day, space, time = formats.date_format(local, "SHORT_DATETIME_FORMAT").partition(" ")
+    return day + space + time.replace(" ", "\u00a0")
 
 
 def duration(run: Run) -> str:

@@ -12,10 +12,13 @@ from copilotkit_django.operations.call import Call
 logger = logging.getLogger("copilotkit.request")
 
 
-async def info(call: Call, *, single: bool = False) -> dict[str, Any]:
+async def info(
+    call: Call, *, single: bool = False, realtime_url: str | None = None
+) -> dict[str, Any]:
     """The answer of ``/info``; ``single`` if it was asked for through the single-route envelope.
 
-    No licence status is ever part of it: there is none to report.
+    ``realtime_url`` is where live thread lists are to be had, if they are. No licence status is
+    ever part of it: there is none to report.
     """
     try:
         agents = await call.endpoint.agents.all(call.request)
@@ -23,35 +26,39 @@ async def info(call: Call, *, single: bool = False) -> dict[str, Any]:
     except Exception as error:
         raise call.failed("Failed to retrieve runtime information", error) from error
     options = call.endpoint.options
+    a2ui = call.endpoint.middleware.a2ui
     answer: dict[str, Any] = {
         "version": __version__,
         "agents": described,
         "audioFileTranscriptionEnabled": call.endpoint.transcription is not None,
         "mode": "sse",
-        "threadEndpoints": _thread_endpoints(call),
+        "threadEndpoints": _thread_endpoints(call, realtime_url),
         "suggestions": True,
-        "a2uiEnabled": bool(options.a2ui),
-        "openGenerativeUIEnabled": options.open_generative_ui,
+        "a2uiEnabled": a2ui is not None,
+        "openGenerativeUIEnabled": bool(options.open_generative_ui),
         "telemetryDisabled": True,
     }
-    if options.a2ui:
-        limited = {} if options.a2ui is True else {"agents": list(options.a2ui)}
+    if a2ui is not None:
+        limited = {} if a2ui.agents is None else {"agents": list(a2ui.agents)}
         answer["a2ui"] = {"enabled": True, **limited}
+    if realtime_url is not None:
+        # The mode stays as it is: runs go over HTTP, only the lists are told over the socket.
+        answer["intelligence"] = {"wsUrl": realtime_url}
     if single:
         answer["singleRoute"] = {
             "resourceOperations": True,
-            "threadEndpoints": _thread_endpoints(call),
+            "threadEndpoints": _thread_endpoints(call, realtime_url),
         }
     return answer
 
 
-def _thread_endpoints(call: Call) -> dict[str, bool]:
+def _thread_endpoints(call: Call, realtime_url: str | None) -> dict[str, bool]:
     has_threads = call.endpoint.runner.threads is not None
     return {
         "list": has_threads,
         "inspect": has_threads,
         "mutations": has_threads,
-        "realtimeMetadata": False,
+        "realtimeMetadata": realtime_url is not None,
     }
 
 

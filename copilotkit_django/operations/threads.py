@@ -58,7 +58,7 @@ async def list_threads(call: Call, query: Mapping[str, str]) -> dict[str, Any]:
     more = limit is not None and len(records) > limit
     records = records[:limit]
     return {
-        "threads": [_row(record) for record in records],
+        "threads": [row(record) for record in records],
         "nextCursor": _cursor(records[-1]) if more else None,
     }
 
@@ -95,7 +95,7 @@ async def update(call: Call, thread_id: str, body: bytes) -> dict[str, Any]:
     record = await store.update(call.thread(thread_id), name=name, archived=archived)
     if record is None:
         raise NotFound
-    return _row(record)
+    return row(record)
 
 
 async def archive(call: Call, thread_id: str, body: bytes) -> dict[str, Any]:
@@ -182,8 +182,9 @@ def _place(cursor: str | None) -> tuple[tuple[float, str] | None, bool]:
     return None, False
 
 
-def _row(record: ThreadRecord) -> dict[str, Any]:
-    row = {
+def row(record: ThreadRecord) -> dict[str, Any]:
+    """A thread in wire form."""
+    wire = {
         "id": record.thread_id,
         "name": record.name,
         "agentId": record.agent_id,
@@ -195,5 +196,5 @@ def _row(record: ThreadRecord) -> dict[str, Any]:
     }
     if record.updated != record.last_run:
         # Clients sort by the last run and fall back on the last change, which a renaming is too.
-        row["lastRunAt"] = timestamp(record.last_run)
-    return row
+        wire["lastRunAt"] = timestamp(record.last_run)
+    return wire

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.dispatch import Signal
 
-from copilotkit_django.runners.background import spawn
+from copilotkit_django.background import spawn
+from copilotkit_django.runners.tokens import tokens_in
 from copilotkit_django.workers import worker_thread
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ class Announcements:
     Belongs to one event loop. ``runner`` owns the run; ``None``: nobody does, and nothing is said.
     """
 
-    __slots__ = ("_last", "_request", "_sender")
+    __slots__ = ("_last", "_request", "_sender", "_thread_key")
 
-    def __init__(self, runner: AgentRunner | None, request: RunRequest) -> None:
+    def __init__(self, runner: AgentRunner | None, request: RunRequest, thread_key: str) -> None:
         self._sender = None if runner is None else type(runner)
         self._request = request
+        self._thread_key = thread_key
         self._last: asyncio.Task[None] | None = None
 
     def send(self, signal: Signal, **more: Any) -> None:
@@ -50,7 +52,7 @@ class Announcements:
                 run_id=request.input.run_id,
                 agent_id=request.agent_id,
                 scope=request.thread.scope,
-                thread_key=request.thread.key,
+                thread_key=self._thread_key,
                 user=request.user,
                 **more,
             )
@@ -80,11 +82,3 @@ class Announcements:
                 "tokens": tokens_in(usage),
             },
         )
-
-
-def tokens_in(usage: Iterable[Mapping[str, Any]]) -> int:
-    """How many tokens the entries of a usage report amount to."""
-    return sum(
-        int(entry.get("totalTokens", entry.get("inputTokens", 0) + entry.get("outputTokens", 0)))
-        for entry in usage
-    )

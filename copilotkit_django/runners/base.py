@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+from copilotkit_django import notices
 from copilotkit_django.agents.base import Agent, RunInput
 from copilotkit_django.keys import thread_key
 from copilotkit_django.runners.log import Batch, Cursor
 from copilotkit_django.runners.slots import Slot
 from copilotkit_django.runners.threads import ThreadStore
+from copilotkit_django.runners.tokens import Account, MemoryTokens, TokenCounts
+from copilotkit_django.runners.watch import ThreadWatch
 
 if TYPE_CHECKING:
     from copilotkit_django.conf import Options
+    from copilotkit_django.runners.naming import ThreadNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,10 @@ class RunRequest:
     policy: RunPolicy = field(default_factory=lambda: RunPolicy())
     #: The place of the run among those of its owner; `RunTask` gives it back.
     slot: Slot | None = None
+    #: Where the tokens of the run are counted, by `RunTask`; ``None``: nowhere.
+    account: Account | None = None
+    #: As in `RunContext`.
+    purpose: str = "conversation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,8 @@ class RunPolicy:
     max_seconds: float | None = None
     max_events: int | None = None
     max_bytes: int | None = None
+    #: How new threads get a name: ``"first-words"``, ``"agent"``, or not at all.
+    thread_names: str | None = None
 
 
 class AgentRunner(abc.ABC):
@@ -125,6 +136,48 @@ class AgentRunner(abc.ABC):
 
     #: The store behind the `/threads` routes, or ``None``: the routes then answer 422.
     threads: ThreadStore | None = None
+
+    @cached_property
+    def watch(self) -> ThreadWatch | None:
+        """Tells of changes to threads as they happen; ``None`` where nothing tells of them."""
+        threads = self.threads
+        return ThreadWatch(self) if threads is not None and threads.tells_changes else None
+
+    def changed(self, thread: ThreadRef, operation: str = "") -> None:
+        """Tell whoever watches the scope of a thread that it has changed.
+
+        ``operation`` is what was done to it, if that cannot be seen from how it is: ``renamed``
+        for one.
+        """
+        self.notify("threads", [notices.thread_news(thread, operation)])
+
+    #: The runner has let go of what it works on, and serves nobody any more.
+    is_closed = False
+
+    def listen(self) -> None:
+        """From now on hear what other processes tell, on this loop. Returns at once."""
+        return
+
+    def notify(self, name: str, news: Sequence[str]) -> None:
+        """Tell this process, and others if there are any, of `copilotkit_django.notices`.
+
+        May be called from any thread, and may get lost on the way to others.
+        """
+        notices.deliver(name, news)
+
+    @cached_property
+    def tokens(self) -> TokenCounts:
+        """Where tokens are counted for TOKEN_BUDGETS: by each process, unless a runner can do
+        better."""
+        return MemoryTokens()
+
+    @cached_property
+    def names(self) -> ThreadNames:
+        """Names new threads. A runner that makes `RunTask` objects says which are the first on
+        their threads (`RunTask.begins_thread`), and calls ``names.cancel`` when it drains."""
+        from copilotkit_django.runners.naming import ThreadNames
+
+        return ThreadNames(self)
 
     async def drain(self) -> None:
         """The process is about to stop: end the live runs with an error and free their threads."""

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import functools
 import itertools
 import logging
 import secrets
-import threading
 import weakref
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, ParamSpec, Self, TypeVar
 
-from django.contrib.auth import get_user_model
-from django.db import Error, connections, router
+from django.db import Error, router
 
+from copilotkit_django import notices
+from copilotkit_django.background import spawn
 from copilotkit_django.conf import Options
 from copilotkit_django.exceptions import StoreDown, ThreadBusy
 from copilotkit_django.models import Run
-from copilotkit_django.runners.background import spawn
 from copilotkit_django.runners.base import AgentRunner, RunRequest, ThreadRef
-from copilotkit_django.runners.database_threads import DatabaseThreads
+from copilotkit_django.runners.database_threads import DatabaseThreads, is_owner
+from copilotkit_django.runners.database_tokens import DatabaseTokens
 from copilotkit_django.runners.followers import Followers
 from copilotkit_django.runners.hints import Hints
 from copilotkit_django.runners.history import message_ids, stored_input
+from copilotkit_django.runners.leases import STORE_MESSAGE, Leases, log_of
 from copilotkit_django.runners.live import DurableLog
 from copilotkit_django.runners.log import Batch, Cursor
+from copilotkit_django.runners.reader_threads import ReaderThreads
 from copilotkit_django.runners.reading import Replay
 from copilotkit_django.runners.recovery import TAKEN_MESSAGE, reap
-from copilotkit_django.runners.store import SWEEP_RUNS, Store, lines
+from copilotkit_django.runners.store import Store, lines
 from copilotkit_django.runners.task import RunTask
+from copilotkit_django.runners.upkeep import Upkeep
 from copilotkit_django.runners.writer import GroupWriter, StoreUnavailable
 from copilotkit_django.runners.writes import (
     Again,
@@ -45,7 +46,6 @@ from copilotkit_django.runners.writes import (
     Release,
     Status,
 )
-from copilotkit_django.signals import thread_created
 
 logger = logging.getLogger("copilotkit.run")
 
@@ -58,34 +58,14 @@ CLAIM_SECONDS = 4.0
 #: How long after its end a run is still given to whoever sends the same request again.
 RESEND_SECONDS = 60.0
 
-#: A database that takes longer to answer a query is as good as gone.
-READ_SECONDS = 30.0
-
-#: Live runs are looked after (stop flags, lost leases, outages) so often.
-WATCH_SECONDS = 0.25
-
-#: Dead runs are looked for, and old raw events dropped, so often.
-SWEEP_SECONDS = 15.0
-
 #: Threads whose owner is gone are looked up so many at a time.
 REAP_AT_ONCE = 1000
-
-#: The raw events of an ended run are kept for so long even where nobody may resume.
-SETTLE_SECONDS = 5.0
 
 #: A process that ends without a drain waits so long for what is still to be written.
 LET_GO_SECONDS = 1.0
 
 #: Drain waits so long for agents to take note of the end.
 DRAIN_SECONDS = 3.0
-
-#: Closing waits so long for queries that are under way.
-CLOSE_SECONDS = 5.0
-
-#: Threads that read; each keeps one database connection.
-READERS = 2
-
-STORE_MESSAGE = "The conversation cannot be stored at the moment."
 
 
 #: Runners made for endpoints, by class, options and database.
@@ -136,26 +116,21 @@ class DatabaseRunner(AgentRunner):
         self.resume_seconds = resume_seconds
         self.outage_seconds = outage_seconds
         self.store = Store(using or router.db_for_write(Run))
-        self.holder = secrets.token_hex(16)
+        self.leases = Leases(self.store, secrets.token_hex(16), lease_seconds)
         self.threads: DatabaseThreads = DatabaseThreads(self)
+        self.tokens = DatabaseTokens(self)
         self.writer = GroupWriter(
             self.store,
             period=lease_seconds / 3,
-            every=self._renew,
+            every=self.leases.renew,
             on_written=self._announce,
         )
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="copilotkit-reader")
-        #: The runs this process owns, by thread key.
-        self._live: dict[str, RunTask] = {}
-        #: Threads whose leases shall run out: their runs were given up.
-        self._given_up: set[int] = set()
-        self.hints = Hints(on_data=self._on_data, on_stop=self._on_stop)
+        self.hints = Hints(on_data=self._on_data, on_stop=self._on_stop, on_notice=notices.deliver)
         self.followers = Followers(self)
-        self._chores: asyncio.Task[None] | None = None
+        self.upkeep = Upkeep(self)
+        self._readers = ReaderThreads(self.store)
         #: Numbers the claims of this process.
         self._claims = itertools.count()
-        #: Reading failed the last time.
-        self._unreadable = False
         self.is_closed = False
         _in_use.add(self)
 
@@ -183,14 +158,15 @@ class DatabaseRunner(AgentRunner):
         for _ in range(3):
             if self.is_closed:
                 raise StoreDown
-            token = f"{self.holder[:16]}{next(self._claims):016x}"
+            token = f"{self.leases.holder[:16]}{next(self._claims):016x}"
             claim = self._claim(request, key, token)
-            try:
-                answer = await self.writer.do(claim, timeout=CLAIM_SECONDS)
-            except StoreUnavailable:
-                raise StoreDown from None
-            if isinstance(answer, Claimed):
-                return self._own(request, key, answer)
+            with self.leases.claiming(key):
+                try:
+                    answer = await self.writer.do(claim, timeout=CLAIM_SECONDS)
+                except StoreUnavailable:
+                    raise StoreDown from None
+                if isinstance(answer, Claimed):
+                    return self._own(request, key, answer)
             if isinstance(answer, Again):
                 return await self._again(key, answer, request)
             if isinstance(answer, Busy):
@@ -202,16 +178,15 @@ class DatabaseRunner(AgentRunner):
     def _claim(self, request: RunRequest, key: str, token: str) -> Claim:
         run_input = request.input
         user = request.user
-        owns = isinstance(user, get_user_model()) and request.thread.scope == f"user:{user.pk}"
         return Claim(
             ref=request.thread,
             key=key,
-            user=user if owns else None,
+            user=user if is_owner(user, request.thread.scope) else None,
             agent_id=request.agent_id,
             run_id=run_input.run_id,
             digest=request.digest.hex(),
             token=token,
-            holder=self.holder,
+            holder=self.leases.holder,
             lease_ms=int(self.lease_seconds * 1000),
             modern=run_input.protocol_version is not None,
             supersede=request.policy.supersede,
@@ -221,33 +196,33 @@ class DatabaseRunner(AgentRunner):
         )
 
     def _own(self, request: RunRequest, key: str, claimed: Claimed) -> AsyncIterator[Batch]:
-        before = self._live.get(key)
         log = DurableLog(
             self.writer,
             key=key,
             thread=claimed.thread,
             run=claimed.run,
             position=claimed.position,
-            on_lost=self._on_lost,
+            on_lost=self.leases.lose,
         )
         task = RunTask(
-            request, runner=self, seen=claimed.seen.__contains__, on_end=self._ended, log=log
+            request,
+            runner=self,
+            seen=claimed.seen.__contains__,
+            on_end=self._ended,
+            log=log,
+            memory_key=claimed.memory_key or None,
         )
         if claimed.position == 1:
-            task.announcements.send(thread_created)
-        self._live[key] = task
-        self._given_up.discard(claimed.thread)
-        if before is not None:
-            # Superseded: the thread is no longer its own.
-            _log_of(before).abandon()
-            before.stop()
+            task.begins_thread()
+        self.leases.own(task)
         task.start()
+        self.changed(request.thread, "created" if claimed.position == 1 else "")
         return log.read(idle=request.policy.idle)
 
     async def _again(self, key: str, answer: Again, request: RunRequest) -> AsyncIterator[Batch]:
         idle = request.policy.idle
-        task = self._local(key)
-        if task is not None and _log_of(task).position == answer.position:
+        task = self.leases.local(key)
+        if task is not None and log_of(task).run == answer.run:
             return task.log.read(idle=idle)
         run = await self.read(self.store.run, answer.run)
         if run is None:
@@ -255,7 +230,7 @@ class DatabaseRunner(AgentRunner):
         return Replay(self, request.input.protocol_version is not None, idle).run(run)
 
     async def _ended(self, task: RunTask) -> None:
-        log = _log_of(task)
+        log = log_of(task)
         try:
             if log.abandoned:
                 return
@@ -283,19 +258,19 @@ class DatabaseRunner(AgentRunner):
             )
             answer = await self.writer.do(finish, timeout=self.outage_seconds)
             if isinstance(answer, Gone):
-                self._give_up(log)
+                self.leases.give_up(log)
                 task.error = TAKEN_MESSAGE
                 task.pipeline.held = lines([_error(TAKEN_MESSAGE, "THREAD_TAKEN")])
         except Exception as error:
             # Whatever it was: a lease that went on being renewed would keep the thread for good.
             logger.error("The end of a run could not be stored.", exc_info=error)
-            self._give_up(log)
+            self.leases.give_up(log)
             task.error = STORE_MESSAGE
             task.pipeline.held = lines([_error(STORE_MESSAGE, "STORE_UNAVAILABLE")])
         finally:
-            if self._live.get(log.key) is task:
-                del self._live[log.key]
+            self.leases.end(task)
             self.hints.data([log.run])
+            self.changed(task.request.thread)
 
     async def connect(
         self,
@@ -308,14 +283,16 @@ class DatabaseRunner(AgentRunner):
         self._look_after()
         key = thread.key
         # Looked up before the rows are read: a run that ends in between is in one or the other.
-        task = self._local(key)
+        task = self.leases.local(key)
         head = await self.read(self.store.head, key)
         if head is None:
             return _nothing()
         if head.is_expired:
             await self.reap(key)
-        log = None if task is None else _log_of(task)
-        live = log if log is not None and log.position == head.fence else None
+        log = None if task is None else log_of(task)
+        # By its thread, not by the key: it may have changed hands elsewhere a moment ago.
+        is_last = log is not None and (log.thread, log.position) == (head.pk, head.fence)
+        live = log if is_last else None
         replay = Replay(self, modern, idle)
         if after is None:
             return replay.history(head, live)
@@ -323,7 +300,7 @@ class DatabaseRunner(AgentRunner):
 
     async def stop(self, thread: ThreadRef, run_id: str | None = None) -> bool:
         self._look_after()
-        local = self._live.get(thread.key)
+        local = self.leases.find(thread.key)
         if local is not None:
             if run_id is not None and local.run_id != run_id:
                 return False
@@ -337,28 +314,35 @@ class DatabaseRunner(AgentRunner):
 
     async def is_running(self, thread: ThreadRef) -> bool:
         key = thread.key
-        if key in self._live:
+        if self.leases.find(key) is not None:
             return True
         holder = await self.read(self.store.holder, key)
         return holder is not None
 
+    def listen(self) -> None:
+        self._look_after()
+
+    def notify(self, name: str, news: Sequence[str]) -> None:
+        super().notify(name, news)
+        self.hints.notice(name, news)
+
     async def drain(self) -> None:
         # What ran on a loop that is no more has ended with it.
-        live = [task for task in self._live.values() if not task.loop.is_closed()]
+        live = [task for task in self.leases.live.values() if not task.loop.is_closed()]
         for task in live:
             task.loop.call_soon_threadsafe(task.cancel)
         if live:
             await asyncio.gather(*(task.wait(DRAIN_SECONDS) for task in live))
-        if self._chores is not None:
-            self._chores.cancel()
+        self.names.cancel()
+        self.upkeep.cancel()
         self.hints.close()
         await asyncio.to_thread(self.close)
 
     def let_go(self) -> None:
         """Write what waits and have all leases run out now: whoever is next ends the runs."""
-        if self._live and not self.is_closed:
+        if self.leases.live and not self.is_closed:
             self.writer.close(LET_GO_SECONDS)
-            self.store.renew(self.holder, -1)
+            self.leases.end_now()
 
     def close(self) -> None:
         """Write what waits, end the threads and close their connections. There is no way back."""
@@ -366,60 +350,15 @@ class DatabaseRunner(AgentRunner):
             return
         self.is_closed = True
         self.writer.close()
-        # They wait for each other, so that each thread gets one.
-        together = threading.Barrier(READERS)
-        closing = [self._readers.submit(self._close_reader, together) for _ in range(READERS)]
-        _, waiting = wait(closing, timeout=2 * CLOSE_SECONDS)
-        # The thread of a query that hangs is left to itself.
-        self._readers.shutdown(wait=not (waiting or together.broken))
-
-    def _close_reader(self, together: threading.Barrier) -> None:
-        connections[self.store.alias].close()
-        with contextlib.suppress(threading.BrokenBarrierError):
-            together.wait(CLOSE_SECONDS)
+        self._readers.close()
 
     # -- for its parts --------------------------------------------------------------------------
 
     async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function that reads on one of the reader threads.
-
-        A connection that turns out to be dead is replaced once. Raises `StoreDown`.
-        """
+        """Call a function that reads on one of the reader threads. Raises `StoreDown`."""
         if self.is_closed:
             raise StoreDown
-        loop = asyncio.get_running_loop()
-        reading = functools.partial(function, *args, **kwargs)
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                return await loop.run_in_executor(self._readers, self._reading, reading)
-        except TimeoutError:
-            logger.error("The database has not answered for %s s.", READ_SECONDS)
-            raise StoreDown from None
-
-    def _reading(self, function: Callable[[], T]) -> T:
-        connection = self.store.connection
-        try:
-            try:
-                result = function()
-            except Error:
-                self.store.disconnect()
-                result = function()
-        except Error as error:
-            self.store.disconnect()
-            # Followers ask many times a second: it is said once.
-            logger.log(
-                logging.DEBUG if self._unreadable else logging.ERROR,
-                "The database cannot be read: %s",
-                error,
-            )
-            self._unreadable = True
-            raise StoreDown from error
-        else:
-            self._unreadable = False
-            return result
-        finally:
-            # Nobody else empties it outside of requests.
-            connection.queries_log.clear()
+        return await self._readers.call(function, *args, **kwargs)
 
     async def write(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that writes on the writer's thread. Raises `StoreDown`."""
@@ -434,12 +373,12 @@ class DatabaseRunner(AgentRunner):
 
     async def reap(self, key: str) -> bool:
         """End the run of a thread whose owner is gone; false if there was none."""
-        task = self._live.get(key)
+        task = self.leases.find(key)
         # One of ours that is alive has only been renewed too late, unless it was taken meanwhile.
-        spare = None if task is None or _log_of(task).abandoned else self.holder
+        spare = None if task is None or log_of(task).abandoned else self.leases.holder
         run = await self.write(reap, self.store, key, spare=spare)
         if spare is not None:
-            await self.write(self._renew)
+            await self.write(self.leases.renew)
         if run is not None:
             logger.warning("Ended a run whose process is gone.")
             self.hints.data([run])
@@ -455,115 +394,26 @@ class DatabaseRunner(AgentRunner):
                 break
         return ended
 
-    def forget(self, key: str) -> None:
-        """Stop a run of ours whose thread is being deleted; nothing of it is written any more."""
-        task = self._live.pop(key, None)
-        if task is not None:
-            self._give_up(_log_of(task))
-            task.stop()
-
-    def _local(self, key: str) -> RunTask | None:
-        """The run of ours on a thread, if it lives on this very loop."""
-        task = self._live.get(key)
-        return task if task is not None and task.loop is asyncio.get_running_loop() else None
-
-    # -- looking after live runs ----------------------------------------------------------------
-
-    def _look_after(self) -> None:
-        """Start the chores on this loop, if they are not under way."""
-        if not self.is_closed and (self._chores is None or self._chores.done()):
-            self._chores = spawn(self._do_chores())
-            self.hints.listen()
-
-    async def _do_chores(self) -> None:
-        loop = asyncio.get_running_loop()
-        next_sweep = loop.time()
-        while True:
-            try:
-                # A database that hangs must not keep runs from being given up.
-                async with asyncio.timeout(self.outage_seconds):
-                    if loop.time() >= next_sweep:
-                        next_sweep = loop.time() + min(SWEEP_SECONDS, self.lease_seconds)
-                        await self.sweep()
-                    if self._live:
-                        await self._watch()
-            except (StoreDown, TimeoutError):
-                pass
-            except Exception:
-                logger.exception("Looking after the live runs failed; it is tried again.")
-            await asyncio.sleep(WATCH_SECONDS)
-
-    async def _watch(self) -> None:
-        for task in list(self._live.values()):
-            log = _log_of(task)
-            if not log.abandoned and log.behind_for() > self.outage_seconds:
-                logger.error("A run is ended: its events could not be stored.")
-                self._give_up(log)
-                task.cancel(STORE_MESSAGE, "STORE_UNAVAILABLE")
-        tasks = {_log_of(task).thread: task for task in self._live.values()}
-        if not tasks:
-            return
-        found = await self.read(self.store.watch, list(tasks))
-        for thread in tasks.keys() - {row[0] for row in found}:
-            self._on_lost(_log_of(tasks[thread]), None)
-        for thread, holder, fence, stop_position in found:
-            task = tasks[thread]
-            log = _log_of(task)
-            # A run that is over gives its thread back itself.
-            if fence != log.position or (holder != self.holder and not task.over):
-                self._on_lost(log, None)
-            elif stop_position == log.position:
-                task.stop()
-
     async def sweep(self) -> None:
         """End runs whose process is gone, and drop raw events nobody will ask for any more."""
-        await self.reap_all()
-        # Followers elsewhere may still have to read the end of a run that has only just ended.
-        seconds = max(self.resume_seconds, SETTLE_SECONDS)
-        while await self.write(self.store.drop_segments, seconds) >= SWEEP_RUNS:
-            pass
+        await self.upkeep.sweep()
 
-    def _renew(self) -> None:
-        """Renew our leases. Called on the writer's thread."""
-        given_up = list(self._given_up)
-        if given_up:
-            self._given_up -= set(given_up) - self.store.still_held(self.holder, given_up)
-        if self._live:
-            self.store.renew(self.holder, int(self.lease_seconds * 1000), given_up)
+    def _look_after(self) -> None:
+        if not self.is_closed:
+            self.upkeep.start()
+            self.hints.listen()
 
     def _announce(self, runs: list[int]) -> None:
         """Tell other processes of new events. Called on the writer's thread."""
         self.hints.data_from_thread(runs)
 
-    def _give_up(self, log: DurableLog) -> None:
-        log.abandon()
-        self._given_up.add(log.thread)
-
-    def _on_lost(self, log: DurableLog, error: Exception | None) -> None:
-        """A run of ours is not ours any more, or the database refuses what it yields."""
-        task = self._live.get(log.key)
-        if task is None or task.log is not log or log.abandoned:
-            return
-        self._give_up(log)
-        del self._live[log.key]
-        if error is None:
-            task.cancel(TAKEN_MESSAGE, "THREAD_TAKEN")
-        else:
-            task.cancel(STORE_MESSAGE, "STORE_UNAVAILABLE")
-
     def _on_data(self, runs: list[int]) -> None:
         self.followers.wake(runs)
 
     def _on_stop(self, holder: str, key: str) -> None:
-        task = self._live.get(key)
-        if holder == self.holder and task is not None:
+        task = self.leases.find(key)
+        if holder == self.leases.holder and task is not None:
             task.stop()
-
-
-def _log_of(task: RunTask) -> DurableLog:
-    log = task.log
-    assert isinstance(log, DurableLog)  # noqa: S101 - made by _own
-    return log
 
 
 def _status(task: RunTask) -> Status:

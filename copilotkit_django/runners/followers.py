@@ -8,9 +8,9 @@ import threading
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from copilotkit_django.background import spawn
 from copilotkit_django.exceptions import StoreDown
 from copilotkit_django.models import Run
-from copilotkit_django.runners.background import spawn
 from copilotkit_django.runners.log import ENDING, RAW, Batch, RunLog
 from copilotkit_django.runners.reads import FollowedRun
 from copilotkit_django.runners.recovery import taken_endings

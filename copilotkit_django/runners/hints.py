@@ -1,14 +1,14 @@
-"""Hints between processes over the channel layer: new data, stop. Any of them may be lost."""
+"""Hints between processes over the channel layer: new data, stop, notices. Any may be lost."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from copilotkit_django.runners.background import spawn
+from copilotkit_django.background import spawn
 
 logger = logging.getLogger("copilotkit.hints")
 
@@ -36,14 +36,17 @@ class Hints:
         *,
         on_data: Callable[[list[int]], None],
         on_stop: Callable[[str, str], None],
+        on_notice: Callable[[str, list[str]], None],
     ) -> None:
         self._on_data = on_data
         self._on_stop = on_stop
+        self._on_notice = on_notice
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listening: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._runs: set[int] = set()
         self._stops: set[tuple[str, str]] = set()
+        self._notices: dict[str, set[str]] = {}
         #: It was said that the layer fails; once is enough until it works again.
         self._failing = False
 
@@ -80,19 +83,31 @@ class Hints:
             self._stops.add((holder, key))
             self._send()
 
+    def notice(self, kind: str, news: Sequence[str]) -> None:
+        """Have notices of a kind told in all processes. May be called from any thread."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._notice, kind, news)
+
+    def _notice(self, kind: str, news: Sequence[str]) -> None:
+        self._notices.setdefault(kind, set()).update(news)
+        self._send()
+
     def _send(self) -> None:
         # What comes while a message is under way goes into the next one.
         if self._sending is None or self._sending.done():
             self._sending = spawn(self._send_all())
 
     async def _send_all(self) -> None:
-        while self._runs or self._stops:
+        while self._runs or self._stops or self._notices:
             runs, self._runs = self._runs, set()
             stops, self._stops = self._stops, set()
+            notices, self._notices = self._notices, {}
             message = {
                 "type": "copilotkit.hint",
                 "runs": list(runs),
                 "stops": [list(stop) for stop in stops],
+                "notices": {kind: list(news) for kind, news in notices.items()},
             }
             try:
                 async with asyncio.timeout(SEND_SECONDS):
@@ -126,6 +141,8 @@ class Hints:
                     self._on_data(message["runs"])
                     for holder, key in message["stops"]:
                         self._on_stop(holder, key)
+                    for kind, news in message.get("notices", {}).items():
+                        self._on_notice(kind, news)
         except TimeoutError:
             if not membership.expired():
                 raise
@@ -134,6 +151,11 @@ class Hints:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(SEND_SECONDS):
                     await layer.group_discard(GROUP, channel)
+
+
+def reach_others() -> bool:
+    """Whether there is a channel layer that reaches other processes."""
+    return _layer() is not None
 
 
 def _layer() -> Any:

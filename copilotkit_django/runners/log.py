@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import NamedTuple, Self
 
 #: Most events a reader takes at once. Bounds the chunk a slow client has to be sent in one piece.
@@ -27,6 +27,20 @@ class Batch(list[bytes]):
         super().__init__(events)
         self.prefix = prefix
         self.first = first
+
+
+def pieces(batch: Batch) -> Iterator[Batch]:
+    """A batch in parts of `BATCH_BYTES` at the most, or of one event that is larger by itself."""
+    size = start = 0
+    for number, event in enumerate(batch):
+        if size + len(event) > BATCH_BYTES and number > start:
+            yield Batch(batch[start:number], batch.prefix, batch.first + start)
+            start, size = number, 0
+        size += len(event)
+    if start:
+        yield Batch(batch[start:], batch.prefix, batch.first + start)
+    elif batch:
+        yield batch
 
 
 class Cursor(NamedTuple):

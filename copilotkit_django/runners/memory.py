@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 import logging
-import secrets
 import time
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable
 
 from copilotkit_django.events.wire import encode
 from copilotkit_django.exceptions import ThreadBusy
@@ -25,59 +22,27 @@ from copilotkit_django.runners.log import (
     Cursor,
     RunLog,
 )
+from copilotkit_django.runners.memory_threads import (
+    MemoryThread,
+    MemoryThreads,
+    StoredRun,
+    in_form,
+)
 from copilotkit_django.runners.task import RunTask
-from copilotkit_django.runners.threads import ThreadQuery, ThreadRecord, ThreadStore
-from copilotkit_django.signals import thread_created
 
 logger = logging.getLogger("copilotkit.run")
 
 #: How long after its end a run is still given to whoever sends the same request again.
 RESEND_SECONDS = 60
 
+#: So many ids of messages are known of a thread: who sends one again that is older adds it anew.
+MAX_SEEN = 50_000
+
+#: What an id takes besides its text.
+ID_OVERHEAD = 100
+
 #: Drain waits so long for agents to take note of the end.
 DRAIN_SECONDS = 2
-
-
-@dataclass(slots=True)
-class _StoredRun:
-    position: int
-    run_id: str
-    digest: bytes
-    ended: float
-    modern: bool
-    #: Compacted, with cursors.
-    events: Batch
-    size: int
-
-
-@dataclass(slots=True)
-class _Thread:
-    ref: ThreadRef
-    created: float
-    updated: float
-    last_run: float = 0.0
-    agent_id: str = ""
-    name: str | None = None
-    archived: bool = False
-    #: How many runs there have been.
-    position: int = 0
-    #: Tells cursors of this thread from those of one of the same name that was forgotten.
-    epoch: str = field(default_factory=lambda: secrets.token_hex(4))
-    runs: deque[_StoredRun] = field(default_factory=deque)
-    #: Ids of all messages any of its runs has sent or was sent.
-    seen: set[str] = field(default_factory=set)
-    live: RunTask | None = None
-
-    def record(self) -> ThreadRecord:
-        return ThreadRecord(
-            thread_id=self.ref.thread_id,
-            agent_id=self.agent_id,
-            created=self.created,
-            updated=self.updated,
-            last_run=self.last_run,
-            name=self.name,
-            archived=self.archived,
-        )
 
 
 class InMemoryRunner(AgentRunner):
@@ -85,8 +50,8 @@ class InMemoryRunner(AgentRunner):
 
     For development, tests and single-process sites whose conversations may be lost. At most
     ``max_threads`` threads (the least recently used go first), ``max_runs_per_thread`` runs each
-    (the oldest go first; ``None``: all) and ``max_bytes`` of stored events are kept. A thread that
-    a run holds is never dropped.
+    (the oldest go first; ``None``: all) and ``max_bytes`` of stored events and message ids are
+    kept. A thread that a run holds is never dropped.
     """
 
     def __init__(
@@ -102,8 +67,8 @@ class InMemoryRunner(AgentRunner):
         self.max_runs_per_thread = max_runs_per_thread or None
         self.max_bytes = max_bytes
         #: By key, the least recently used first.
-        self._threads: OrderedDict[str, _Thread] = OrderedDict()
-        self.threads = _MemoryThreads(self._threads, self._forget)
+        self._threads: OrderedDict[str, MemoryThread] = OrderedDict()
+        self.threads: MemoryThreads = MemoryThreads(self._threads, self._forget, self.changed)
         self._bytes = 0
         self._warned = False
 
@@ -123,20 +88,29 @@ class InMemoryRunner(AgentRunner):
                 superseded.stop()
         else:
             now = time.time()
-            thread = self._threads[key] = _Thread(request.thread, created=now, updated=now)
+            thread = self._threads[key] = MemoryThread(request.thread, created=now, updated=now)
         thread.position += 1
+        thread.updated = time.time()
         log = RunLog(f"{thread.epoch}-{thread.position}.")
         task = RunTask(
-            request, runner=self, seen=thread.seen.__contains__, on_end=self._ended, log=log
+            request,
+            runner=self,
+            seen=thread.seen.__contains__,
+            on_end=self._ended,
+            log=log,
+            memory_key=thread.memory_key,
         )
         if thread.position == 1:
-            task.announcements.send(thread_created)
+            task.begins_thread()
         thread.live = task
         self._threads.move_to_end(key)
         task.start()
+        self.changed(request.thread, "created" if thread.position == 1 else "")
         return task.log.read(idle=idle)
 
-    def _same_request(self, thread: _Thread, request: RunRequest) -> AsyncIterator[Batch] | None:
+    def _same_request(
+        self, thread: MemoryThread, request: RunRequest
+    ) -> AsyncIterator[Batch] | None:
         """A reader of the run this very request has started before, if it did so lately."""
         run_id, digest = request.input.run_id, request.digest
         if not digest:
@@ -149,24 +123,28 @@ class InMemoryRunner(AgentRunner):
             return None
         if time.time() - last.ended > RESEND_SECONDS:
             return None
-        return _in_form([last], modern=request.input.protocol_version is not None)
+        return in_form([last], modern=request.input.protocol_version is not None)
 
     async def _ended(self, task: RunTask) -> None:
         thread = self._threads.get(task.request.thread.key)
         if thread is None or thread.live is not task:
             return
         thread.live = None
+        self.changed(thread.ref)
+        thread.updated = time.time()
+        thread.last_run_id, thread.has_failed = task.run_id, task.outcome == "failed"
         if task.failed_silently:
             if not thread.runs:
                 del self._threads[thread.ref.key]
+                self.threads.gone(thread.ref)
             return
         compacted = task.pipeline.compacted()
-        thread.seen.update(message_ids(compacted))
+        self._see(thread, message_ids(compacted))
         # Nothing has begun on the thread since, so this is the last of its runs.
         prefix = f"{thread.epoch}-{thread.position}.{COMPACTED}"
         events = Batch(map(encode, compacted), prefix)
         now = time.time()
-        run = _StoredRun(
+        run = StoredRun(
             position=thread.position,
             run_id=task.run_id,
             digest=task.request.digest,
@@ -181,7 +159,16 @@ class InMemoryRunner(AgentRunner):
         self._bytes += run.size
         self._make_room(thread)
 
-    def _make_room(self, written: _Thread) -> None:
+    def _see(self, thread: MemoryThread, ids: Iterable[str]) -> None:
+        new = dict.fromkeys(id for id in ids if id not in thread.seen)
+        thread.seen.update(new)
+        self._bytes += sum(map(_size_of_id, new))
+        while len(thread.seen) > MAX_SEEN:
+            oldest = next(iter(thread.seen))
+            del thread.seen[oldest]
+            self._bytes -= _size_of_id(oldest)
+
+    def _make_room(self, written: MemoryThread) -> None:
         limit = self.max_runs_per_thread
         while limit is not None and len(written.runs) > limit:
             self._bytes -= written.runs.popleft().size
@@ -203,7 +190,9 @@ class InMemoryRunner(AgentRunner):
 
     def _drop(self, key: str) -> None:
         thread = self._threads.pop(key)
-        self._bytes -= sum(run.size for run in thread.runs)
+        self.threads.gone(thread.ref)
+        self.changed(thread.ref)
+        self._bytes -= sum(run.size for run in thread.runs) + sum(map(_size_of_id, thread.seen))
 
     async def connect(
         self,
@@ -215,7 +204,7 @@ class InMemoryRunner(AgentRunner):
     ) -> AsyncIterator[Batch]:
         found = self._threads.get(thread.key)
         if found is None:
-            return _in_form([], modern=modern)
+            return in_form([], modern=modern)
         self._threads.move_to_end(thread.key)
         if after is None:
             return _replay(list(found.runs), found.live, modern=modern, idle=idle)
@@ -234,75 +223,26 @@ class InMemoryRunner(AgentRunner):
         return found is not None and found.live is not None
 
     async def drain(self) -> None:
+        self.names.cancel()
         live = [thread.live for thread in self._threads.values() if thread.live is not None]
         for task in live:
             task.cancel()
         if live:
             await asyncio.gather(*(task.wait(DRAIN_SECONDS) for task in live))
 
-    def _forget(self, thread: _Thread) -> None:
+    def _forget(self, thread: MemoryThread) -> None:
         live, thread.live = thread.live, None
         if live is not None:
             live.stop()
         self._drop(thread.ref.key)
 
 
-class _MemoryThreads(ThreadStore):
-    """The threads of an `InMemoryRunner`; one without a finished run does not exist yet."""
-
-    def __init__(self, threads: OrderedDict[str, _Thread], forget: Callable[[_Thread], None]):
-        self._threads = threads
-        self._forget = forget
-
-    def _find(self, ref: ThreadRef) -> _Thread | None:
-        thread = self._threads.get(ref.key)
-        return thread if thread is not None and thread.runs else None
-
-    async def list(self, scope: str, query: ThreadQuery) -> builtins.list[ThreadRecord]:
-        records = [
-            thread.record()
-            for thread in self._threads.values()
-            if thread.ref.scope == scope
-            and thread.runs
-            and (query.agent_id is None or thread.agent_id == query.agent_id)
-            and (query.include_archived or not thread.archived)
-            and (query.after is None or (thread.last_run, thread.ref.thread_id) < query.after)
-        ]
-        records.sort(key=lambda record: (record.last_run, record.thread_id), reverse=True)
-        return records[: query.limit]
-
-    async def events(self, thread: ThreadRef) -> AsyncIterator[Batch]:
-        found = self._find(thread)
-        return _in_form([] if found is None else builtins.list(found.runs), modern=False)
-
-    async def update(
-        self, thread: ThreadRef, *, name: str | None = None, archived: bool | None = None
-    ) -> ThreadRecord | None:
-        found = self._find(thread)
-        if found is None:
-            return None
-        if name is not None:
-            found.name = name
-        if archived is not None:
-            found.archived = archived
-        found.updated = time.time()
-        return found.record()
-
-    async def delete(self, thread: ThreadRef) -> bool:
-        found = self._threads.get(thread.key)
-        if found is None:
-            return False
-        self._forget(found)
-        return True
-
-    async def clear(self, scope: str) -> None:
-        for thread in builtins.list(self._threads.values()):
-            if thread.ref.scope == scope:
-                self._forget(thread)
+def _size_of_id(id: str) -> int:
+    return len(id) + ID_OVERHEAD
 
 
 async def _replay(
-    runs: Iterable[_StoredRun], live: RunTask | None, *, modern: bool, idle: float | None
+    runs: Iterable[StoredRun], live: RunTask | None, *, modern: bool, idle: float | None
 ) -> AsyncIterator[Batch]:
     """The stored runs in order, many in one batch, then the live one to its end."""
     batch, size = Batch(), 0
@@ -321,8 +261,8 @@ async def _replay(
 
 
 async def _resume(
-    thread: _Thread,
-    runs: Iterable[_StoredRun],
+    thread: MemoryThread,
+    runs: Iterable[StoredRun],
     live: RunTask | None,
     after: Cursor,
     *,
@@ -349,11 +289,6 @@ async def _resume(
         had = number + 1 if thread.position == position and after.form == RAW else 0
         async for news in _follow(live, had, modern=modern, idle=idle):
             yield news
-
-
-async def _in_form(runs: Iterable[_StoredRun], *, modern: bool) -> AsyncIterator[Batch]:
-    for run in runs:
-        yield run.events if modern or not run.modern else lowered(run.events)
 
 
 async def _follow(

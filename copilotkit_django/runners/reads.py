@@ -122,13 +122,13 @@ class Reads(Sql):
             cursor.execute("PRAGMA data_version")
             return int(cursor.fetchone()[0])
 
-    def watch(self, threads: Sequence[int]) -> list[tuple[int, str, int, int]]:
-        """``(thread, holder, fence, stop_position)`` of some threads."""
+    def watch(self, threads: Sequence[int]) -> list[tuple[int, str, str, int, int]]:
+        """``(thread, key, holder, fence, stop_position)`` of some threads."""
         return [
             row
             for chunk in chunks(threads)
             for row in self.select(
-                "SELECT id, holder, fence, stop_position FROM {thread} "
+                "SELECT id, {key}, holder, fence, stop_position FROM {thread} "
                 f"WHERE id IN ({marks(chunk)})",
                 chunk,
             )

@@ -13,7 +13,17 @@ from django.db.models.constants import OnConflict
 from django.utils import timezone
 
 from copilotkit_django.events.wire import encode
-from copilotkit_django.models import Run, SeenMessage, Segment, Thread
+from copilotkit_django.models import (
+    DeletedThread,
+    Run,
+    SeenMessage,
+    Segment,
+    Thread,
+    TokenCount,
+)
+
+#: Columns whose names are reserved words somewhere.
+RESERVED = ("key", "position", "first", "last", "usage", "period")
 
 #: Parameters of one statement. SQLite, as Django sees it, takes 999.
 MAX_PARAMETERS = 900
@@ -37,8 +47,9 @@ STANDSTILL_SECONDS = 5
 class Sql:
     """Statements on the tables of the persistent runner, on the connection of this thread.
 
-    In a statement ``{thread}``, ``{run}``, ``{segment}`` and ``{seen}`` are the tables, and columns
-    whose names are reserved words somewhere stand in braces too.
+    In a statement ``{thread}``, ``{run}``, ``{segment}``, ``{seen}``, ``{deleted}`` and
+    ``{tokens}`` are the
+    tables, and columns whose names are reserved words somewhere stand in braces too.
     """
 
     def __init__(self, alias: str) -> None:
@@ -98,10 +109,17 @@ class Sql:
     def _named(self, sql: str) -> str:
         """Fill in the names that are reserved words somewhere, and the tables."""
         quote = self.connection.ops.quote_name
-        tables = {"thread": Thread, "run": Run, "segment": Segment, "seen": SeenMessage}
+        tables: dict[str, type[models.Model]] = {
+            "thread": Thread,
+            "run": Run,
+            "segment": Segment,
+            "seen": SeenMessage,
+            "tokens": TokenCount,
+            "deleted": DeletedThread,
+        }
         return sql.format(
             **{name: quote(model._meta.db_table) for name, model in tables.items()},
-            **{name: quote(name) for name in ("key", "position", "first", "last", "usage")},
+            **{name: quote(name) for name in RESERVED},
         )
 
     def select(self, sql: str, parameters: Sequence[Any]) -> Iterator[Any]:
@@ -127,13 +145,16 @@ class Sql:
         rows: Sequence[Sequence[Any]],
         *,
         ignore: bool = False,
+        suffix: str = "",
     ) -> None:
+        """Insert rows. ``suffix`` says what is to be done about those that are there already."""
         if not rows:
             return
         ops = self.connection.ops
         on_conflict = OnConflict.IGNORE if ignore else None
         verb = ops.insert_statement(on_conflict=on_conflict)
-        suffix = ops.on_conflict_suffix_sql([], on_conflict, [], []) if ignore else ""
+        if ignore:
+            suffix = ops.on_conflict_suffix_sql([], on_conflict, [], [])
         table = ops.quote_name(model._meta.db_table)
         names = ", ".join(map(ops.quote_name, columns))
         one = f"({marks(columns)})"
@@ -143,6 +164,16 @@ class Sql:
                     f"{verb} {table} ({names}) VALUES {', '.join([one] * len(chunk))} {suffix}",
                     [value for row in chunk for value in row],
                 )
+
+    def adding(self, model: type[models.Model], column: str, unique: Sequence[str]) -> str:
+        """The suffix of an INSERT that adds to a column of a row that is there already."""
+        quote = self.connection.ops.quote_name
+        name = quote(column)
+        if self.connection.vendor == "mysql":
+            return f"ON DUPLICATE KEY UPDATE {name}={name}+VALUES({name})"
+        table = quote(model._meta.db_table)
+        places = ", ".join(map(quote, unique))
+        return f"ON CONFLICT ({places}) DO UPDATE SET {name}={table}.{name}+EXCLUDED.{name}"
 
     def binary(self, data: bytes) -> Any:
         """Bytes as a parameter. Raises `DataError` for more than the server would take."""
@@ -169,6 +200,11 @@ class Sql:
         if value is not None and NOT_STORABLE.search(encode(value)):
             value = None
         return Run._meta.get_field("usage").get_db_prep_save(value, self.connection)
+
+    def user(self, user: Any) -> Any:
+        """The primary key of a user, or of nobody, as a parameter."""
+        pk = None if user is None else user.pk
+        return Thread._meta.get_field("user").get_db_prep_save(pk, self.connection)
 
     def now(self) -> Any:
         return self.connection.ops.adapt_datetimefield_value(timezone.now())

@@ -6,65 +6,35 @@ a thing to be done in a flush; `Store.write` does many of them in one transactio
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.utils import timezone
 
+from copilotkit_django.budgets import Window
 from copilotkit_django.events.wire import encode
 from copilotkit_django.keys import digest_of
-from copilotkit_django.models import Run, SeenMessage, Segment, Thread
-from copilotkit_django.runners.reads import Reads
-from copilotkit_django.runners.sql import chunks, marks, place_marks
+from copilotkit_django.models import SeenMessage, Segment, TokenCount
+from copilotkit_django.runners.claims import Answers, Claims, LockedThread
+from copilotkit_django.runners.sql import chunks, marks
 from copilotkit_django.runners.writes import (
-    Again,
     Append,
-    Busy,
     Claim,
-    Claimed,
     Done,
-    Expired,
     Finish,
     Gone,
     Release,
-    Status,
+    Spend,
     Write,
 )
 
+#: So many counts of tokens are dropped in one go.
+SWEEP_ROWS = 500
+
 #: Raw events of so many runs are dropped in one go.
 SWEEP_RUNS = 500
-
-
-@dataclass(slots=True)
-class LockedThread:
-    """A thread's row, locked for this transaction."""
-
-    pk: int
-    key: str
-    holder: str
-    lease_expires: int
-    fence: int
-    now: int
-
-    @property
-    def is_free(self) -> bool:
-        return not self.holder
-
-    @property
-    def is_expired(self) -> bool:
-        return bool(self.holder) and self.lease_expires < self.now
-
-
-class LastRun(NamedTuple):
-    pk: int
-    run_id: str
-    digest: str
-    token: str
-    status: str
-    ended_at: datetime | None
 
 
 class DeadRun(NamedTuple):
@@ -77,7 +47,7 @@ class DeadRun(NamedTuple):
     input: bytes
 
 
-class Store(Reads):
+class Store(Claims):
     """The statements, for one database."""
 
     # -- flushes --------------------------------------------------------------------------------
@@ -86,63 +56,58 @@ class Store(Reads):
         """Do all of it in one transaction; returns one answer per write, in order.
 
         Rows are locked in the order of their keys, so that two processes cannot wait for each
-        other. What belongs to a run that lost its thread is dropped and answered `Gone`.
+        other. What belongs to a run that lost its thread is dropped and answered `Gone`. Writes
+        whose threads have changed hands are given the new keys.
         """
+        while True:
+            answers = self._write(writes)
+            if answers is not None:
+                return answers.in_order()
+
+    def _write(self, writes: Sequence[Write]) -> Answers | None:
+        """Do it, or nothing if some of the keys turned out to be out of date."""
         claims = [write for write in writes if isinstance(write, Claim)]
         with self.transaction():
-            threads = self._lock(sorted({write.key for write in writes}))
+            threads = self.lock(sorted({write.key for write in writes if write.key}))
+            if self._catch_up(writes, threads):
+                # Begun anew: rows that are locked later are no longer locked in order.
+                return None
             new = {claim.key: claim for claim in claims if claim.key not in threads}
             if new:
-                self._create_threads([new[key] for key in sorted(new)])
-                threads |= self._lock(sorted(new))
-            answers = _Answers(writes)
+                self.create_threads([new[key] for key in sorted(new)])
+                threads |= self.lock(sorted(new))
+            answers = Answers(writes)
             self._append_all(answers, threads)
             self._finish_all(answers, threads)
             self._release_all(answers, threads)
             if claims:
-                self._claim_all(answers, claims, threads)
-        return answers.in_order()
+                self.claim_all(answers, claims, threads)
+            self._spend_all(answers)
+        return answers
 
-    def _create_threads(self, claims: Sequence[Claim]) -> None:
-        now = self.now()
-        rows = [
-            (
-                claim.ref.scope,
-                digest_of(claim.ref.scope),
-                claim.user.pk if claim.user is not None else None,
-                claim.ref.thread_id,
-                claim.key,
-                claim.agent_id,
-                "",
-                False,
-                now,
-                now,
-                "",
-                0,
-                0,
-                0,
-            )
-            for claim in claims
+    def _catch_up(self, writes: Sequence[Write], threads: dict[str, LockedThread]) -> bool:
+        """Give writes of threads that have changed hands their new keys; false if none have."""
+        strayed = [
+            write
+            for write in writes
+            if isinstance(write, Append | Finish | Release)
+            and (write.key not in threads or threads[write.key].pk != write.thread)
         ]
-        columns = (
-            "scope scope_key user_id thread_id key agent_id name archived created_at updated_at "
-            "holder lease_expires fence stop_position"
-        )
-        self.insert(Thread, columns.split(), rows, ignore=True)
-
-    def _lock(self, keys: Sequence[str]) -> dict[str, LockedThread]:
-        for_update = " FOR UPDATE" if self.connection.features.has_select_for_update else ""
-        return {
-            row[1]: LockedThread(*row)
-            for chunk in chunks(keys)
-            for row in self.select(
-                f"SELECT id, {{key}}, holder, lease_expires, fence, {self.now_ms} FROM {{thread}} "
-                f"WHERE {{key}} IN ({marks(chunk)}) ORDER BY {{key}}{for_update}",
-                chunk,
+        if not strayed:
+            return False
+        keys = {
+            pk: key
+            for chunk in chunks(sorted({write.thread for write in strayed}))
+            for pk, key in self.select(
+                f"SELECT id, {{key}} FROM {{thread}} WHERE id IN ({marks(chunk)})", chunk
             )
         }
+        moved = [write for write in strayed if keys.get(write.thread, write.key) != write.key]
+        for write in moved:
+            write.key = keys[write.thread]
+        return bool(moved)
 
-    def _append_all(self, answers: _Answers, threads: dict[str, LockedThread]) -> None:
+    def _append_all(self, answers: Answers, threads: dict[str, LockedThread]) -> None:
         rows = []
         for write in answers.pending(Append):
             if _owns(write, threads):
@@ -152,7 +117,7 @@ class Store(Reads):
                 answers.give(write, Gone())
         self.insert(Segment, ("run_id", "first", "last", "data"), rows, ignore=True)
 
-    def _finish_all(self, answers: _Answers, threads: dict[str, LockedThread]) -> None:
+    def _finish_all(self, answers: Answers, threads: dict[str, LockedThread]) -> None:
         finishes = []
         for write in answers.pending(Finish):
             owns = _owns(write, threads)
@@ -210,7 +175,7 @@ class Store(Reads):
         found = self.select("SELECT status FROM {run} WHERE id=%s", [write.run])
         return [status for (status,) in found] == [write.status.value]
 
-    def _release_all(self, answers: _Answers, threads: dict[str, LockedThread]) -> None:
+    def _release_all(self, answers: Answers, threads: dict[str, LockedThread]) -> None:
         claimed = {claim.key for claim in answers.pending(Claim)}
         for write in answers.pending(Release):
             owns = _owns(write, threads)
@@ -222,152 +187,68 @@ class Store(Reads):
                     del threads[write.key]
                     continue
                 self.execute(
-                    "UPDATE {thread} SET holder='', lease_expires=0 WHERE id=%s AND fence=%s",
-                    [threads[write.key].pk, write.position],
+                    "UPDATE {thread} SET holder='', lease_expires=0, updated_at=%s "
+                    "WHERE id=%s AND fence=%s",
+                    [self.now(), threads[write.key].pk, write.position],
                 )
                 threads[write.key].holder = ""
 
     def _delete_empty_thread(self, thread: int) -> bool:
         """Delete a thread that has never had a run worth keeping; false if it has."""
-        return bool(
-            self.execute(
-                "DELETE FROM {thread} WHERE id=%s AND last_run_at IS NULL "
-                "AND NOT EXISTS (SELECT 1 FROM {run} WHERE thread_id=%s)",
-                [thread, thread],
-            )
+        is_empty = (
+            "id=%s AND last_run_at IS NULL AND NOT EXISTS (SELECT 1 FROM {run} WHERE thread_id=%s)"
+        )
+        # It may have been shown while its run was live.
+        self._remember_deleted(is_empty, [thread, thread])
+        return bool(self.execute(f"DELETE FROM {{thread}} WHERE {is_empty}", [thread, thread]))
+
+    def _remember_deleted(self, condition: str, parameters: Sequence[Any]) -> None:
+        self.execute(
+            "INSERT INTO {deleted} (scope_key, thread_id, deleted_at) "
+            f"SELECT scope_key, thread_id, %s FROM {{thread}} WHERE {condition}",
+            [self.now(), *parameters],
         )
 
-    def _claim_all(
-        self, answers: _Answers, claims: Sequence[Claim], threads: dict[str, LockedThread]
-    ) -> None:
-        last_runs = self._last_runs([threads[c.key] for c in claims if c.key in threads])
-        granted: list[tuple[Claim, LockedThread, frozenset[str]]] = []
-        superseded: list[LockedThread] = []
-        taken: dict[str, Claim] = {}
-        again: list[Claim] = []
-        for claim in claims:
-            thread = threads.get(claim.key)
-            if claim.cancelled or thread is None:
-                answers.give(claim, Gone())
-                continue
-            last = last_runs.get(thread.pk)
-            if last is not None and last.token == claim.token and not thread.is_free:
-                # Committed before, only the answer was lost on the way.
-                seen = self._seen(claim, thread)
-                answers.give(claim, Claimed(thread.pk, last.pk, thread.fence, seen))
-                continue
-            first = taken.get(claim.key)
-            if first is not None and _is_same(claim, first):
-                again.append(claim)
-                continue
-            refusal = Busy() if first is not None else _refusal(claim, thread, last)
-            if refusal is not None:
-                answers.give(claim, refusal)
-                continue
-            taken[claim.key] = claim
-            granted.append((claim, thread, self._seen(claim, thread)))
-            if not thread.is_free:
-                superseded.append(thread)
-        self._supersede(superseded)
-        runs = self._start_runs(granted)
-        for claim, thread, seen in granted:
-            position = thread.fence + 1
-            answers.give(claim, Claimed(thread.pk, runs[thread.pk, position], position, seen))
-        for claim in again:
-            thread = threads[claim.key]
-            position = thread.fence + 1
-            answers.give(claim, Again(runs[thread.pk, position], position, live=True))
+    # -- tokens ---------------------------------------------------------------------------------
 
-    def _last_runs(self, threads: Sequence[LockedThread]) -> dict[int, LastRun]:
-        places = sorted({(thread.pk, thread.fence) for thread in threads if thread.fence})
-        found: dict[int, LastRun] = {}
-        for chunk in chunks(places, width=2):
-            for row in self.select(
-                "SELECT thread_id, id, run_id, digest, token, status, ended_at FROM {run} "
-                f"WHERE {place_marks(chunk)}",
-                [value for place in chunk for value in place],
-            ):
-                _, pk, run_id, digest, token, status, ended_at = row
-                moment = self.moment(ended_at)
-                found[row[0]] = LastRun(pk, run_id, digest, token, status, moment)
-        return found
-
-    def _seen(self, claim: Claim, thread: LockedThread) -> frozenset[str]:
-        """Those of a claim's message ids that its thread knows already."""
-        if not thread.fence:
-            return frozenset()
-        ids = {digest_of(message_id): message_id for message_id in claim.message_ids}
-        return frozenset(
-            ids[row[0]]
-            for chunk in chunks(list(ids))
-            for row in self.select(
-                f"SELECT digest FROM {{seen}} WHERE thread_id=%s AND digest IN ({marks(chunk)})",
-                [thread.pk, *chunk],
-            )
-        )
-
-    def _supersede(self, threads: Sequence[LockedThread]) -> None:
-        now = self.now()
-        self.execute_many(
-            "UPDATE {run} SET status=%s, ended_at=%s WHERE thread_id=%s AND {position}=%s",
-            [(Status.SUPERSEDED.value, now, thread.pk, thread.fence) for thread in threads],
-        )
-
-    def _start_runs(
-        self, granted: Sequence[tuple[Claim, LockedThread, frozenset[str]]]
-    ) -> dict[tuple[int, int], int]:
-        if not granted:
-            return {}
-        now = self.now()
-        # The rows are locked; the condition says once more, in the statement that takes the
-        # thread, what was found when they were read.
-        self.execute_many(
-            "UPDATE {thread} SET holder=%s, lease_expires=%s, fence=%s, stop_position=0 "
-            "WHERE id=%s AND fence=%s AND holder=%s",
-            [
-                (
-                    claim.holder,
-                    thread.now + claim.lease_ms,
-                    thread.fence + 1,
-                    thread.pk,
-                    thread.fence,
-                    thread.holder,
-                )
-                for claim, thread, _ in granted
-            ],
-        )
-        columns = (
-            "thread_id position run_id digest token status agent_id modern error started_at input"
-        )
+    def _spend_all(self, answers: Answers) -> None:
+        counts: Counter[tuple[str, int, int]] = Counter()
+        for write in answers.pending(Spend):
+            for window in write.windows:
+                counts[write.owner, window.period, window.ends] += write.tokens
+            answers.give(write, Done())
+        # Behind the threads and sorted, so that two processes lock rows in the same order.
         self.insert(
-            Run,
-            columns.split(),
-            [
-                (
-                    thread.pk,
-                    thread.fence + 1,
-                    claim.run_id,
-                    claim.digest,
-                    claim.token,
-                    Status.RUNNING.value,
-                    claim.agent_id,
-                    claim.modern,
-                    "",
-                    now,
-                    self.binary(claim.stored_input(seen)),
-                )
-                for claim, thread, seen in granted
-            ],
+            TokenCount,
+            ("owner", "period", "ends", "tokens"),
+            [(*place, tokens) for place, tokens in sorted(counts.items())],
+            suffix=self.adding(TokenCount, "tokens", ("owner", "period", "ends")),
         )
-        places = [(thread.pk, thread.fence + 1) for _, thread, _ in granted]
-        runs: dict[tuple[int, int], int] = {}
-        for chunk in chunks(places, width=2):
+
+    def tokens(self, owner: str, windows: Sequence[Window]) -> list[int]:
+        """How many tokens an owner has used in each of some windows."""
+        where = " OR ".join(["({period}=%s AND ends=%s)"] * len(windows))
+        found = {
+            Window(period, ends): int(tokens)
+            for period, ends, tokens in self.select(
+                f"SELECT {{period}}, ends, tokens FROM {{tokens}} WHERE owner=%s AND ({where})",
+                [owner, *(value for window in windows for value in window)],
+            )
+        }
+        return [found.get(window, 0) for window in windows]
+
+    def old_tokens(self, now: int) -> list[int]:
+        """Some counts of windows that are over."""
+        return [
+            row[0]
             for row in self.select(
-                f"SELECT thread_id, {{position}}, id FROM {{run}} WHERE {place_marks(chunk)}",
-                [value for place in chunk for value in place],
-            ):
-                runs[row[0], row[1]] = row[2]
-        return runs
+                f"SELECT id FROM {{tokens}} WHERE ends<%s LIMIT {SWEEP_ROWS}", [now]
+            )
+        ]
+
+    def drop_tokens(self, counts: Sequence[int]) -> None:
+        for chunk in chunks(counts):
+            self.execute(f"DELETE FROM {{tokens}} WHERE id IN ({marks(chunk)})", chunk)
 
     # -- leases ---------------------------------------------------------------------------------
 
@@ -387,11 +268,11 @@ class Store(Reads):
         A run that was flagged before, or is not the one named ``run_id``, counts as none.
         """
         with self.transaction():
-            thread = self._lock([key]).get(key)
+            thread = self.lock([key]).get(key)
             if thread is None or thread.is_free or thread.is_expired:
                 return None
             if run_id is not None:
-                last = self._last_runs([thread]).get(thread.pk)
+                last = self.last_runs([thread]).get(thread.pk)
                 if last is None or last.run_id != run_id:
                     return None
             flagged = self.execute(
@@ -414,9 +295,9 @@ class Store(Reads):
     def dead_run(self, key: str, *, spare: str | None = None) -> DeadRun | None:
         """The run of a thread whose lease ran out, locked; in a transaction only.
 
-        What the holder ``spare`` holds is not dead.
+        What the holder ``spare`` holds is not dead. A thread that is held without a run is freed.
         """
-        thread = self._lock([key]).get(key)
+        thread = self.lock([key]).get(key)
         if thread is None or not thread.is_expired or thread.holder == spare:
             return None
         for row in self.select(
@@ -425,6 +306,11 @@ class Store(Reads):
             [thread.pk, thread.fence],
         ):
             return DeadRun(thread.pk, row[0], row[1], row[2], bytes(row[3]))
+        # Held for a run that is not there: nobody can end it, and the thread would be lost.
+        self.execute(
+            "UPDATE {thread} SET holder='', lease_expires=0 WHERE id=%s AND fence=%s",
+            [thread.pk, thread.fence],
+        )
         return None
 
     def delete_threads(
@@ -437,13 +323,14 @@ class Store(Reads):
         """
         deleted = 0
         with self.transaction():
-            for thread in self._lock(sorted(keys)).values():
+            for thread in self.lock(sorted(keys)).values():
                 if untouched_since is not None and not self._is_stale(thread, untouched_since):
                     continue
                 runs = "(SELECT id FROM {run} WHERE thread_id=%s)"
                 self.execute(f"DELETE FROM {{segment}} WHERE run_id IN {runs}", [thread.pk])
                 self.execute("DELETE FROM {seen} WHERE thread_id=%s", [thread.pk])
                 self.execute("DELETE FROM {run} WHERE thread_id=%s", [thread.pk])
+                self._remember_deleted("id=%s", [thread.pk])
                 deleted += self.execute("DELETE FROM {thread} WHERE id=%s", [thread.pk])
         return deleted
 
@@ -454,39 +341,33 @@ class Store(Reads):
         )
         return thread.is_free and any(found)
 
-    def drop_segments(self, seconds: float) -> int:
-        """Drop the raw events of some runs that ended longer ago; returns of how many."""
+    def drop_deleted(self, seconds: float) -> None:
+        """Forget which threads were deleted longer ago."""
         before = self.connection.ops.adapt_datetimefield_value(
             timezone.now() - timedelta(seconds=seconds)
         )
-        old = [
+        self.execute("DELETE FROM {deleted} WHERE deleted_at<%s", [before])
+
+    def with_segments(self, before: datetime, after: datetime | None = None) -> list[int]:
+        """Some runs with raw events that ended before a moment, and after another if one is given.
+
+        Without that all runs there have ever been are looked at.
+        """
+        moments = [moment for moment in (before, after) if moment is not None]
+        ended = "ended_at<%s" if after is None else "ended_at<%s AND ended_at>=%s"
+        return [
             row[0]
             for row in self.select(
-                "SELECT DISTINCT s.run_id FROM {segment} s JOIN {run} r ON r.id=s.run_id "
-                f"WHERE r.ended_at<%s LIMIT {SWEEP_RUNS}",
-                [before],
+                "SELECT DISTINCT run_id FROM {segment} WHERE run_id IN "
+                f"(SELECT id FROM {{run}} WHERE {ended}) LIMIT {SWEEP_RUNS}",
+                [self.connection.ops.adapt_datetimefield_value(moment) for moment in moments],
             )
         ]
-        for chunk in chunks(old):
+
+    def drop_segments(self, runs: Sequence[int]) -> None:
+        """Drop the raw events of some runs."""
+        for chunk in chunks(runs):
             self.execute(f"DELETE FROM {{segment}} WHERE run_id IN ({marks(chunk)})", chunk)
-        return len(old)
-
-
-@dataclass
-class _Answers:
-    """What each of some writes is answered."""
-
-    writes: Sequence[Write]
-    given: dict[int, Any] = field(default_factory=dict)
-
-    def give(self, write: Write, answer: Any) -> None:
-        self.given[id(write)] = answer
-
-    def pending(self, kind: type[Any]) -> list[Any]:
-        return [write for write in self.writes if isinstance(write, kind)]
-
-    def in_order(self) -> list[Any]:
-        return [self.given[id(write)] for write in self.writes]
 
 
 def _owns(write: Append | Finish | Release, threads: dict[str, LockedThread]) -> bool:
@@ -495,24 +376,6 @@ def _owns(write: Append | Finish | Release, threads: dict[str, LockedThread]) ->
         return False
     # A thread deleted and begun again counts its runs from the start.
     return (thread.pk, thread.fence) == (write.thread, write.position)
-
-
-def _is_same(claim: Claim, other: Claim | LastRun) -> bool:
-    """Whether a claim is a request that was sent before."""
-    return bool(claim.digest) and (claim.run_id, claim.digest) == (other.run_id, other.digest)
-
-
-def _refusal(claim: Claim, thread: LockedThread, last: LastRun | None) -> Any:
-    """Why a claim may not have the thread, or ``None`` if it may."""
-    if last is not None and _is_same(claim, last) and not thread.is_expired:
-        if not thread.is_free:
-            return Again(last.pk, thread.fence, live=True)
-        age = time.time() - last.ended_at.timestamp() if last.ended_at else None
-        if age is not None and age < claim.resend_seconds:
-            return Again(last.pk, thread.fence, live=False)
-    if thread.is_expired:
-        return Expired()
-    return None if thread.is_free or claim.supersede else Busy()
 
 
 def lines(events: Iterable[Any]) -> bytes:

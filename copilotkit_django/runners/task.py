@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from copilotkit_django.agents.base import RunContext
+from copilotkit_django.background import spawn
 from copilotkit_django.events.order import OrderError
 from copilotkit_django.events.pipeline import Pipeline
 from copilotkit_django.events.wire import InvalidEvent, encode
 from copilotkit_django.incidents import scrub
 from copilotkit_django.runners.announcements import Announcements
-from copilotkit_django.runners.background import spawn
-from copilotkit_django.runners.base import RunRequest
+from copilotkit_django.runners.base import RunRequest, ThreadRef
 from copilotkit_django.runners.history import RunRecord, message_ids
 from copilotkit_django.runners.log import RunLog
-from copilotkit_django.signals import run_finished, run_started, run_stopped
+from copilotkit_django.signals import run_finished, run_started, run_stopped, thread_created
 from copilotkit_django.workers import worker_thread
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class RunTask:
 
     ``runner`` is who owns the run, for signals and the log; without one the run is told to nobody.
     ``seen`` tells which message ids the thread knows already: they are left out of the echo.
+    ``memory_key`` is what agents know the thread by, if that is not the key of the thread.
     ``on_end`` is awaited once, when everything but the terminal event has been sent: store the run,
     free the thread. The terminal event follows, then the log is closed. Create and `start` it on
     the loop it shall live on.
@@ -59,6 +60,7 @@ class RunTask:
         on_end: Callable[[RunTask], Awaitable[None]] | None = None,
         echo: bool = True,
         log: RunLog | None = None,
+        memory_key: str | None = None,
     ) -> None:
         self.request = request
         self.log = RunLog() if log is None else log
@@ -68,8 +70,12 @@ class RunTask:
         self.failed_silently = False
         #: What went wrong, as the client is told; ``None`` if nothing did.
         self.error: str | None = None
+        #: It is the first run on its thread.
+        self.is_first = False
         self._on_end = on_end
-        self.announcements = Announcements(runner, request)
+        self._runner = runner
+        thread_key = request.thread.key if memory_key is None else memory_key
+        self.announcements = Announcements(runner, request, thread_key)
         self._began = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -93,10 +99,17 @@ class RunTask:
             agent_id=request.agent_id,
             user=request.user,
             scope=request.thread.scope,
-            thread_key=request.thread.key,
+            thread_key=thread_key,
             headers=request.headers,
             request_context=request.request_context,
+            expose_errors=request.policy.expose_errors,
+            purpose=request.purpose,
         )
+
+    def begins_thread(self) -> None:
+        """Say that the thread has begun with this run, which names it when it is over."""
+        self.is_first = True
+        self.announcements.send(thread_created)
 
     def start(self) -> None:
         """Begin to drive the agent. Returns at once."""
@@ -162,6 +175,16 @@ class RunTask:
         else:
             self._loop.call_soon_threadsafe(self._stop)
         return True
+
+    def move(self, thread: ThreadRef, user: Any) -> None:
+        """The thread of the run belongs to somebody else now, and so says what is told of the run.
+
+        The agent goes on as what it was started as: for whom, and with what rights. Belongs to the
+        loop of the run.
+        """
+        self.request.thread = thread
+        if user is not None:
+            self.request.user = user
 
     def _stop(self) -> None:
         if self.over or self.stopping or self._task is None:
@@ -284,8 +307,15 @@ class RunTask:
             except Exception as error:
                 # The thread has to come free even if the run cannot be ended in style.
                 scrub(error, expose=False)
-            if self._on_end is not None:
-                await self._on_end(self)
+            if not self.pipeline.usage:
+                # Ended before it could report it.
+                self.pipeline.usage = list(self.context.usage)
+            if self.request.account is None:
+                await self._store()
+            else:
+                # Side by side, so that a store can keep both in one go.
+                usage = self.pipeline.usage
+                await asyncio.gather(self.request.account.charge(usage), self._store())
         except Exception as error:
             scrub(error, expose=False)
         finally:
@@ -294,10 +324,16 @@ class RunTask:
                 self.request.slot.release()
             self.pipeline.release()
             self.log.close()
+            if self._runner is not None:
+                self._runner.names.consider(self)
             try:
                 await self._tell()
             finally:
                 self._ended.set_result(None)
+
+    async def _store(self) -> None:
+        if self._on_end is not None:
+            await self._on_end(self)
 
     async def _tell(self) -> None:
         outcome, usage = self.outcome, self.pipeline.usage

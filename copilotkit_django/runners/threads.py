@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import abc
 import builtins
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from copilotkit_django.runners.log import Batch
 
@@ -45,6 +45,51 @@ class ThreadQuery:
     after: tuple[float, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MovedThread:
+    """A thread that belongs to another scope now: how it was named, and how it is."""
+
+    before: ThreadRef
+    after: ThreadRef
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadState:
+    """A thread as it is now, and its last run."""
+
+    scope: str
+    record: ThreadRecord
+    #: Among all scopes, as `ThreadRef.key`.
+    key: str
+    #: Rises with each run.
+    position: int
+    run_id: str
+    #: The last run is live.
+    is_running: bool = False
+    #: It ended with an error.
+    has_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GoneThread:
+    """A thread a scope does not have any more, and since when, in seconds since the epoch."""
+
+    scope: str
+    thread_id: str
+    moment: float
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has become of the threads of some scopes: as they are now, and those that are gone.
+
+    Threads whose first run is live are among them: who watches a list is to see it begin.
+    """
+
+    threads: Sequence[ThreadState] = ()
+    gone: Sequence[GoneThread] = ()
+
+
 class ThreadStore(abc.ABC):
     """What a runner that keeps threads offers beside running. All within the scopes it is given.
 
@@ -68,6 +113,14 @@ class ThreadStore(abc.ABC):
         Returns the thread as it is now, or ``None`` if there is no such thread.
         """
 
+    async def name(self, thread: ThreadRef, name: str) -> bool:
+        """Name a thread that has no name; false if it has one, or there is no such thread.
+
+        What the user calls a thread must win over it, whenever they do. A store that does not
+        override this has no threads named by THREAD_NAMES.
+        """
+        return False
+
     @abc.abstractmethod
     async def delete(self, thread: ThreadRef) -> bool:
         """Stop a thread's live run and forget the thread; false if there is no such thread."""
@@ -75,3 +128,24 @@ class ThreadStore(abc.ABC):
     @abc.abstractmethod
     async def clear(self, scope: str) -> None:
         """Stop the live runs of a scope and forget its threads."""
+
+    async def move(self, scope: str, to: str, *, user: Any = None) -> builtins.list[MovedThread]:
+        """Give all threads of a scope to another one, of a user or not, or none of them.
+
+        A thread whose id the other scope uses already is given a new one. Live runs go on, under
+        the new names. A store that does not override this leaves the threads where they are.
+        """
+        return []
+
+    #: Whether `changes` is there: live thread lists need it.
+    tells_changes = False
+
+    #: Other processes may change threads, so that somebody has to look for it.
+    is_shared = False
+
+    async def changes(self, since: Mapping[str, float]) -> Changes:
+        """What has changed in each scope since a moment in seconds since the epoch.
+
+        Of too many changes the latest.
+        """
+        return Changes()

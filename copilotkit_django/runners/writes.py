@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from copilotkit_django.budgets import Window
 from copilotkit_django.models import Run
 from copilotkit_django.runners.base import ThreadRef
 
@@ -41,6 +42,8 @@ class Claimed(NamedTuple):
     run: int
     position: int
     seen: frozenset[str]
+    #: What agents remember the thread by; empty: by its key.
+    memory_key: str = ""
 
 
 class Gone(NamedTuple):
@@ -106,6 +109,19 @@ class Finish(Write):
     tail: Sequence[Append]
     #: So many raw events were stored before the process was lost.
     kept_count: int | None = None
+
+
+@dataclass(slots=True)
+class Spend(Write):
+    """Count the tokens of a run; about no thread.
+
+    Not undone with the run, and counted twice if the answer is lost on the way: on the safe side.
+    """
+
+    owner: str
+    windows: Sequence[Window]
+    tokens: int
+    key: str = ""
 
 
 @dataclass(slots=True)

@@ -428,3 +428,20 @@ class TestMarkup:
             assert "<script>" not in shown
             assert " style=" not in shown
             assert "onclick" not in shown
+
+
+class TestResultCount:
+    def test_everything(self, admin_client):
+        """A list of everything offers no link to everything."""
+        rows.a_thread()
+
+        assert "Show all" not in page(admin_client, reverse("admin:copilotkit_thread_changelist"))
+
+    @pytest.mark.parametrize("query", ["?q=t1", "?archived__exact=0"])
+    def test_some(self, admin_client, query):
+        """One of some of them does."""
+        rows.a_thread()
+
+        shown = page(admin_client, reverse("admin:copilotkit_thread_changelist") + query)
+
+        assert "Show all" in shown

@@ -47,7 +47,9 @@ COPILOTKIT = {
         "researcher": ScriptedAgent("Second scripted agent"),
     },
     "RUNNER": RUNNERS[os.environ.get("BENCH_RUNNER", "memory")],
-    "AUTHENTICATION": "anonymous-shared",
+    "AUTHENTICATION": (
+        "tests.bench.users.by_name" if "BENCH_AUTH" in os.environ else "anonymous-shared"
+    ),
     # Whoever measures is one caller with as many runs as a whole site, and with longer ones.
     "CONCURRENT_RUNS_PER_OWNER": None,
     "MAX_EVENTS_PER_RUN": None,

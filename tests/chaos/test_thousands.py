@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from copilotkit_django.runners.database import READERS
+from copilotkit_django.runners.reader_threads import READERS
 from copilotkit_django.workers import WORKERS
 from tests.chaos.conftest import LONG
 from tests.chaos.servers import ChaosServer

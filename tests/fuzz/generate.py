@@ -12,9 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from copilotkit_django.routes import ENVELOPE_METHODS, PATTERNS
+
 BASE = "/api/copilotkit"
 VISITORS = "/api/visitors"
 MEMBERS = "/api/members"
+#: Where the routes of memories are exposed.
+GENEROUS = "/api/generous"
 AGENTS = ("default", "silent")
 #: Few, so that requests meet on them.
 THREADS = tuple(f"t{number}" for number in range(8))
@@ -64,6 +68,12 @@ JUNK_LITERALS = (
     '{"a":1,"a":2}',
     "/* */ 1",
 )
+#: Ids that fit into a path and are odd all the same.
+SHORT_IDS = tuple(
+    text for text in JUNK_TEXTS if 0 < len(text) < 300 and text.strip() and text.isprintable()
+)
+#: Methods that HTTP knows, or could.
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
 MARK = "\ue000mark\ue000"
 
 
@@ -114,6 +124,7 @@ class _Generator:
             (12, self._stop),
             (12, self._thread),
             (6, self._other_route),
+            (25, self._any_route),
             (8, self._odd_path),
             (5, self._cookies),
         ]
@@ -137,12 +148,7 @@ class _Generator:
         return self._post(path, self._body(self._run_input()), kind)
 
     def _envelope(self) -> Request:
-        method = self.rng.choice(
-            [
-                *("agent/run", "agent/connect", "agent/suggest", "agent/stop", "info"),
-                *("transcribe", "resource/request", "inspector/metadata", "inspector/learning"),
-            ]
-        )
+        method = self.rng.choice(sorted(ENVELOPE_METHODS))
         value: dict[str, Any] = {"method": method}
         if method.startswith("agent/"):
             value["params"] = {"agentId": "default", "threadId": self._thread_id()}
@@ -151,6 +157,9 @@ class _Generator:
             value["body"] = {"audio": "AAAA", "mimeType": "audio/webm"}
         elif method == "resource/request":
             path, http_method, body = self._thread_call()
+            if self._one_in(3):
+                pattern, http_method = self._pattern_and_method()
+                path, body = self._path_of(pattern), {"agentId": "default"}
             value["params"] = {"path": path, "httpMethod": http_method}
             if http_method != "GET":
                 value["body"] = body
@@ -206,6 +215,30 @@ class _Generator:
         )
         body = self._body({"audio": "AAAA", "mimeType": "audio/webm", "threadId": "t", "type": "x"})
         return Request(self.number, method, BASE + path, body, kind, self._json_type())
+
+    def _any_route(self) -> Request:
+        """Whatever there is in the table of routes, with a method it takes or with another."""
+        pattern, method = self._pattern_and_method()
+        base = self.rng.choice([BASE, GENEROUS])
+        body = self._run_input() if self._one_in(2) else {"agentId": "default", "name": "n"}
+        kind = f"route {'/'.join(pattern.segments)} {method} {base}"
+        path = base + self._path_of(pattern)
+        return Request(self.number, method, path, self._body(body), kind, self._json_type())
+
+    def _pattern_and_method(self) -> tuple[Any, str]:
+        pattern = self.rng.choice(PATTERNS)
+        methods = METHODS if self._one_in(3) else pattern.methods
+        return pattern, self.rng.choice(methods)
+
+    def _path_of(self, pattern: Any) -> str:
+        ids = {
+            ":agent_id": lambda: "default",
+            ":thread_id": lambda: self.rng.choice([*THREADS, *SHORT_IDS]),
+            ":memory_id": lambda: self.rng.choice([*THREADS, *SHORT_IDS]),
+        }
+        segments = [ids[part]() if part in ids else part for part in pattern.segments]
+        quoted = [quote(part, safe="", errors="surrogatepass") for part in segments]
+        return "/" + "/".join(quoted)
 
     def _odd_path(self) -> Request:
         method = self.rng.choice(

@@ -1,6 +1,6 @@
 """Whatever is sent, the answer is one of those there are, and the server lives.
 
-FUZZ scales the number of requests, 10,000 at FUZZ=1. FUZZ_SEED repeats a round, and with FUZZ_ONLY
+FUZZ scales the number of requests, 20,000 at FUZZ=1. FUZZ_SEED repeats a round, and with FUZZ_ONLY
 one request of it, by its number.
 """
 
@@ -16,15 +16,29 @@ from contextlib import suppress
 
 import pytest
 
+from copilotkit_django.routes import ENVELOPE_METHODS, PATTERNS
 from tests.fuzz import oracle
-from tests.fuzz.generate import Request, generate
+from tests.fuzz.generate import METHODS, Request, generate
 from tests.servers.http import PATIENCE, BrokenAnswer, Connection, connect, run_input
 from tests.servers.process import ServerProcess
 from tests.servers.streams import assert_complete
+from tests.servers.test_database import Database
+
+MEMORY = "copilotkit_django.runners.InMemoryRunner"
+DATABASE = "copilotkit_django.runners.database.DatabaseRunner"
 
 SCALE = float(os.environ.get("FUZZ", "0.02"))
-REQUESTS = {"uvicorn": 10_000, "daphne": 2_500}
+#: By server and by where threads are kept, at FUZZ=1.
+REQUESTS = {
+    ("uvicorn", MEMORY): 8_000,
+    ("uvicorn", DATABASE): 8_000,
+    ("daphne", MEMORY): 2_000,
+    ("daphne", DATABASE): 2_000,
+}
 SENDERS = 6
+
+#: Where the numbers of each of them begin: no two send the same.
+APART = 1_000_000
 
 #: Enough to see a pattern.
 MOST_FAILURES = 25
@@ -116,10 +130,12 @@ async def send_all(port: int, requests: Iterator[Request]) -> tuple[Counter[str]
     return answers, failures
 
 
-def numbers(count: int) -> Iterator[int]:
+def numbers(where: tuple[str, str], scale: float) -> Iterator[int]:
+    """The numbers of the requests one of them is sent."""
     if "FUZZ_ONLY" in os.environ:
         return iter([int(os.environ["FUZZ_ONLY"])])
-    return iter(range(count))
+    first = list(REQUESTS).index(where) * APART
+    return iter(range(first, first + max(1, round(REQUESTS[where] * scale))))
 
 
 async def assert_serves(server: ServerProcess) -> None:
@@ -136,19 +152,53 @@ async def assert_serves(server: ServerProcess) -> None:
 
 
 @pytest.mark.timeout(300 + 1800 * SCALE)
-@pytest.mark.parametrize("name", ["uvicorn", "daphne"])
-async def test_requests(start, name):
+@pytest.mark.parametrize(("name", "runner"), REQUESTS)
+async def test_requests(start, tmp_path, name, runner):
     """No request gets an answer that is documented nowhere, or leaves the server worse."""
-    server = await asyncio.to_thread(start(name).wait_until_ready)
+    database = Database(f"sqlite:{tmp_path / 'fuzzed.sqlite3'}", lambda server: 0)
+    await asyncio.to_thread(database.prepare)
+    environment = {"SERVED_DATABASE": database.address, "SERVED_RUNNER": runner}
+    server = await asyncio.to_thread(start(name, **environment).wait_until_ready)
     this = seed()
-    count = max(1, round(REQUESTS[name] * SCALE))
-    print(f"FUZZ_SEED={this}, {count} requests to {name}")
+    asked = list(numbers((name, runner), SCALE))
+    print(f"FUZZ_SEED={this}, {len(asked)} requests to {name}, {runner}")
 
-    requests = (generate(this, number) for number in numbers(count))
-    answers, failures = await send_all(server.port, requests)
+    answers, failures = await send_all(server.port, (generate(this, each) for each in asked))
 
-    print(", ".join(f"{kind}: {times}" for kind, times in sorted(answers.items())))
+    print(", ".join(f"{kind}: {times}" for kind, times in sorted(summed(answers).items())))
     assert not failures, "\n".join([f"FUZZ_SEED={this}", *failures])
     await assert_serves(server)
     assert "Traceback" not in server.output()
     server.kill()
+
+
+def summed(answers: Counter[str]) -> Counter[str]:
+    """The answers by what was asked for, those of the table of routes together."""
+    by_kind: Counter[str] = Counter()
+    for kind, times in answers.items():
+        words = kind.split()
+        by_kind[" ".join(dict.fromkeys([words[0], words[-1]]))] += times
+    return by_kind
+
+
+def test_requests__all_there_are():
+    """What CI sends asks for every route with each method it takes and with one it does not, and
+    for every method of the envelope."""
+    asked: set[str] = set()
+    envelopes: set[str] = set()
+    for where in REQUESTS:
+        for number in numbers(where, 0.1):
+            request = generate(1, number)
+            asked.add(" ".join(request.kind.split()[:3]))
+            if request.kind == "envelope":
+                envelopes |= {
+                    name for name in ENVELOPE_METHODS if f'"{name}"'.encode() in request.body
+                }
+
+    assert envelopes == set(ENVELOPE_METHODS)
+    for pattern in PATTERNS:
+        path = "/".join(pattern.segments)
+        methods = {method for method in METHODS if f"route {path} {method}" in asked}
+        assert set(pattern.methods) <= methods, path
+        assert methods - set(pattern.methods), path
+        assert pattern.name in oracle.ROUTES

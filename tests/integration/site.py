@@ -59,6 +59,8 @@ class Caller:
     base: str = BASE
     headers: dict[str, str] = field(default_factory=dict)
     client: AsyncClient = field(default_factory=AsyncClient)
+    #: So long it waits for an answer to begin.
+    seconds: float = SECONDS
 
     async def open(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """The response as Django gives it, its stream not read yet. ``body``: bytes, or a value."""
@@ -71,7 +73,8 @@ class Caller:
                 content,
                 content_type=named.pop("content-type", "application/json"),
                 headers={**self.headers, **named},
-            )
+            ),
+            self.seconds,
         )
 
     async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:

@@ -13,10 +13,12 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from copilotkit_django.agents import agent
+from copilotkit_django.events.snapshot import messages
 from copilotkit_django.management.terminal import printable
 from copilotkit_django.models import Run, Thread
 from copilotkit_django.runners import ThreadRef
 from copilotkit_django.runners.database import DatabaseRunner
+from copilotkit_django.runners.export import export_thread
 from tests.acting import Failing, Parrot, Staged
 from tests.talk import collect, within
 from tests.unit.runners.requests import request_for
@@ -250,23 +252,28 @@ class TestThreads:
         with pytest.raises(CommandError, match="There is no thread 't2'"):
             manage("copilotkit_threads", "show", "t2", "--user", "bob")
 
-    def test_export(self):
-        """Everything of that user, one thread a line, and nothing of anybody else."""
+    def test_export(self, alice):
+        """Everything of that user, as the admin exports it, and nothing of anybody else."""
         out, _ = manage("copilotkit_threads", "export", "--user", "alice")
 
-        second, first = map(json.loads, out.splitlines())
-        assert (first["threadId"], second["threadId"]) == ("t1", "t2")
-        assert [m["content"] for m in first["messages"]] == ["mine"] * 2 + ["still mine"] * 2
-        assert "events" not in first
-        assert "his" not in [m["content"] for m in first["messages"]]
+        lines = [json.loads(line) for line in out.splitlines()]
+        threads = [line["threadId"] for line in lines if line["kind"] == "thread"]
+        assert threads == ["t2", "t1"]
+        first = [
+            line["event"] for line in lines if line["kind"] == "event" and line["threadId"] == "t1"
+        ]
+        assert [m["content"] for m in messages(first)] == ["mine"] * 2 + ["still mine"] * 2
+        assert "his" not in out
+        mine = Thread.objects.in_scope(f"user:{alice.pk}")
+        exported = [line for id in threads for line in export_thread(mine.get(thread_id=id))]
+        assert out.encode() == b"".join(exported)
 
-    def test_export__events(self):
-        """On request with every stored event, and of some threads only."""
-        out, _ = manage("copilotkit_threads", "export", "t2", "--events", "--user", "alice")
+    def test_export__some(self):
+        """Threads may be named."""
+        out, _ = manage("copilotkit_threads", "export", "t2", "--user", "alice")
 
-        exported = json.loads(out)
-        assert exported["threadId"] == "t2"
-        assert exported["events"][0]["type"] == "RUN_STARTED"
+        assert {json.loads(line)["threadId"] for line in out.splitlines()} == {"t2"}
+        assert json.loads(out.splitlines()[2])["event"]["type"] == "RUN_STARTED"
 
     def test_delete(self, alice, bob):
         """One thread, and not the one of the same id that somebody else has."""

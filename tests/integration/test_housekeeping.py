@@ -141,7 +141,7 @@ class TestPrune:
 class TestReap:
     async def test_reap__process_that_is_gone(self, runner, live):
         """Its run is ended, and the thread is free again."""
-        await runner.write(runner.store.renew, runner.holder, -1)
+        await runner.write(runner.leases.end_now)
         reap = sync_to_async(manage, thread_sensitive=False)
 
         assert await reap("copilotkit_reap", "--dry-run") == "1 run would be ended.\n"
@@ -157,7 +157,7 @@ class TestReap:
         monkeypatch.setattr("copilotkit_django.runners.database.REAP_AT_ONCE", 1)
         for number in range(2):
             await runner.run(request_for(live[0], thread=f"further-{number}"))
-        await runner.write(runner.store.renew, runner.holder, -1)
+        await runner.write(runner.leases.end_now)
         reap = sync_to_async(manage, thread_sensitive=False)
 
         assert await reap("copilotkit_reap") == "3 runs ended.\n"

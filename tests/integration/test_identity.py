@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.http import HttpResponse, JsonResponse
 from django.test import AsyncRequestFactory, RequestFactory
 from django.utils.deprecation import MiddlewareMixin
@@ -14,7 +14,7 @@ from copilotkit_django.identity import ANONYMOUS_COOKIE, Identity, anonymous_vis
 from tests.acting import Staged
 from tests.talk import run_input, text_of
 
-from .site import Caller
+from .site import Caller, first_event
 
 SAME_ORIGIN = {"origin": "http://testserver"}
 
@@ -133,6 +133,44 @@ class TestSession:
         assert text_of((await other_browser.connect(run_input())).events) == "par"
         assert agent.contexts[0].scope == "team:2"
 
+    async def test_session__team_of_two(self, serve, agent):
+        """Two of a team do everything on its threads; a third user finds none of them."""
+
+        async def team(request, user):
+            return f"team:{await user.groups.values_list('pk', flat=True).afirst() or user.pk}"
+
+        group = await Group.objects.acreate(name="sales")
+        ada, bob, eve = (Caller(headers=dict(SAME_ORIGIN)) for _ in range(3))
+        for caller, name in ((ada, "ada"), (bob, "bob"), (eve, "eve")):
+            user = await User.objects.acreate_user(name)
+            if caller is not eve:
+                await user.groups.aadd(group)
+            await caller.client.aforce_login(user)
+        serve(authentication="session", thread_scope=team, agents={"default": agent})
+        await ada.run(run_input())
+        agent.cue.clear()
+        response = await ada.open("POST", "/agent/default/run", run_input(run="r2"))
+        live = await first_event(response)
+
+        async def listed(caller):
+            answer = await caller.ask("GET", "/threads?agentId=default")
+            return [(row["id"], row["name"]) for row in answer.data["threads"]]
+
+        change = {"name": "Ours", "agentId": "default"}
+        for caller, status in ((eve, 404), (bob, 200)):
+            assert (await caller.ask("PATCH", "/threads/t1", change)).status == status
+            answer = await caller.ask("POST", "/agent/default/stop/t1")
+            assert answer.data["stopped"] is (caller is bob)
+        async for _ in live:
+            pass
+
+        assert await listed(ada) == await listed(bob) == [("t1", "Ours")]
+        assert await listed(eve) == []
+        assert (await eve.connect(run_input())).events == []
+        assert (await eve.ask("DELETE", "/threads/t1", {"agentId": "default"})).status == 404
+        assert (await bob.ask("DELETE", "/threads/t1", {"agentId": "default"})).status == 200
+        assert await listed(ada) == []
+
     @pytest.mark.parametrize("scope", [None, ""])
     async def test_session__no_team(self, serve, browser, scope, caplog):
         """A user THREAD_SCOPE has no scope for does not share one with all others like them."""
@@ -153,6 +191,33 @@ class TestSession:
         assert agent.contexts[0].scope == f"user:{user.pk}"
         assert answer.status == 200
         assert ANONYMOUS_COOKIE not in browser.client.cookies
+
+    async def test_callable__user_of_the_request(self, serve, browser, settings):
+        """Hooks find the caller in the request, whoever the session says it is."""
+        seen = []
+
+        async def look(request):
+            seen.append((request.user, await request.auser()))
+
+        ada, bob = [await User.objects.acreate_user(name) for name in ("ada", "bob")]
+        await browser.client.aforce_login(ada)
+        serve(authentication=lambda request: bob, hooks={"on_request": look})
+
+        await browser.run(run_input())
+
+        assert seen == [(bob, bob)]
+
+    async def test_session__login_required_everywhere(self, serve, browser, settings):
+        """Where Django redirects everybody to a login page, nobody here is redirected."""
+        settings.MIDDLEWARE = [
+            *settings.MIDDLEWARE,
+            "django.contrib.auth.middleware.LoginRequiredMiddleware",
+        ]
+        serve(authentication="session")
+
+        answer = await browser.run(run_input())
+
+        assert (answer.status, answer.data["error"]) == (401, "unauthenticated")
 
     async def test_callable__user(self, serve, browser, agent):
         """A callable may return a user, and have looked for them in the database."""

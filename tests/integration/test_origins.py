@@ -124,6 +124,87 @@ async def test_post__cookie_of_a_callable(serve):
     assert (await browser("jwt", origin=EVIL).run(run_input())).status == 403
 
 
+#: What a page of any origin can have a browser send without a preflight.
+FORMS = [
+    "text/plain",
+    "text/plain;charset=UTF-8",
+    "text/plain; application/json",
+    "TEXT/PLAIN",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=application/json",
+    "text/plain, application/json",
+    "application/json application/json",
+    "",
+]
+
+
+def by_ambient_credentials(request):
+    """An AUTHENTICATION callable that takes what browsers send by themselves, and what they don't.
+
+    As with REMOTE_USER or a certificate, nothing about the request need show it.
+    """
+    return None, "user:7"
+
+
+@pytest.mark.parametrize("content_type", FORMS)
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Basic YWRhOnNlY3JldA=="}])
+@pytest.mark.parametrize("path", ["/agent/default/run", "/threads/clear", "/agent/default/stop/t"])
+async def test_post__foreign_form(serve, content_type, headers, path):
+    """A form on a foreign page is refused, whatever the browser may have added to sign us in."""
+    serve(authentication=by_ambient_credentials)
+    page = browser(cookie=None, origin=EVIL, **headers)
+
+    answer = await page.ask("POST", path, run_input(), content_type=content_type)
+
+    assert (answer.status, answer.data["error"]) == (403, "csrf_failed")
+    assert EVIL in answer.data["message"]
+
+
+@pytest.mark.parametrize("mode", ["session", "anonymous"])
+async def test_post__foreign_form_without_cookies(serve, mode):
+    """So it is in the other modes: middleware may know who it is."""
+    serve(authentication=mode)
+
+    answer = await browser(cookie=None, origin=EVIL).run(run_input(), content_type="text/plain")
+
+    assert answer.status == 403
+
+
+@pytest.mark.parametrize("scheme", ["basic", "Digest", "Negotiate", "NTLM"])
+async def test_post__what_browsers_sign_with(serve, scheme):
+    """Schemes that browsers use on their own prove nothing."""
+    serve(authentication=by_ambient_credentials)
+    page = browser(cookie=None, origin=EVIL, authorization=f"{scheme} abc")
+
+    assert (await page.run(run_input(), content_type="text/plain")).status == 403
+
+
+@pytest.mark.parametrize(
+    ("content_type", "headers"),
+    [
+        ("application/json", {}),
+        ("application/json", {"authorization": "Basic YWRhOnNlY3JldA=="}),
+        ("text/plain", {"authorization": "Bearer abc"}),
+        ("text/plain", {"authorization": "Token abc"}),
+    ],
+)
+async def test_post__asked_by_a_preflight(serve, content_type, headers):
+    """What no browser sends across origins unasked is for CORS to allow, not for us to refuse."""
+    serve(authentication=by_ambient_credentials)
+    page = browser(cookie=None, origin=EVIL, **headers)
+
+    assert (await page.run(run_input(), content_type=content_type)).status == 200
+
+
+@pytest.mark.parametrize("headers", [{}, *({"origin": each} for each in (OWN, LISTED))])
+async def test_post__form_of_our_own(serve, headers):
+    """Programs that name no page, and pages we trust, may send what they like."""
+    serve(authentication=by_ambient_credentials, allowed_origins=[LISTED])
+    page = browser(cookie=None, authorization="Basic abc", **headers)
+
+    assert (await page.run(run_input(), content_type="text/plain")).status == 200
+
+
 async def test_get__any_origin(site):
     """What changes nothing needs no trust; the answer is the browser's to keep from a page."""
     assert (await browser(origin=EVIL).ask("GET", "/info")).status == 200

@@ -11,7 +11,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from copilotkit_django.models import Run, SeenMessage, Segment, Thread
+from copilotkit_django.models import Run, SeenMessage, Segment, Thread, TokenCount
 from tests import services
 from tests.databases import database
 
@@ -38,6 +38,8 @@ def made(kind: str, folder: Path, *, name: str = "runners") -> Iterator[str]:
     empty = _empty(kind, folder, f"copilotkit_{name}_{os.getpid()}_{kind.replace('-', '_')}")
     with empty as url, registered(alias, url):
         call_command("migrate", database=alias, verbosity=0)
+        # Apps of tests have no migrations; what goes with a user is looked for there, too.
+        call_command("migrate", database=alias, run_syncdb=True, verbosity=0)
         yield alias
 
 
@@ -85,5 +87,5 @@ def _empty(kind: str, folder: Path, name: str) -> Iterator[str]:
 
 def empty(alias: str) -> None:
     """Delete everything the runner keeps."""
-    for model in (Segment, SeenMessage, Run, Thread):
+    for model in (Segment, SeenMessage, Run, Thread, TokenCount):
         model.objects.using(alias).all()._raw_delete(alias)

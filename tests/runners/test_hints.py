@@ -68,7 +68,7 @@ def unhurried(monkeypatch):
     """Whatever is noticed is noticed by a hint."""
     monkeypatch.setattr("copilotkit_django.runners.followers.POLL_SECONDS", NEVER)
     monkeypatch.setattr("copilotkit_django.runners.followers.GLANCE_SECONDS", NEVER)
-    monkeypatch.setattr("copilotkit_django.runners.database.WATCH_SECONDS", NEVER)
+    monkeypatch.setattr("copilotkit_django.runners.upkeep.WATCH_SECONDS", NEVER)
 
 
 async def listening(*runners):

@@ -151,7 +151,7 @@ class TestTimeZones:
         assert abs(newest.last_run - time.time()) < 60
         segments = Segment.objects.using(runner.store.alias)
         assert await runner.read(segments.count) == 3
-        monkeypatch.setattr("copilotkit_django.runners.database.SETTLE_SECONDS", 0)
+        monkeypatch.setattr("copilotkit_django.runners.upkeep.SETTLE_SECONDS", 0)
         runner.resume_seconds = 0
         await runner.sweep()
         assert await runner.read(segments.count) == 0

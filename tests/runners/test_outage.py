@@ -115,7 +115,7 @@ async def test_read__says_what_is_wrong_once(runner, caplog):
 
 async def test_drain__query_that_hangs(make_runner, monkeypatch):
     """A server that stops does not wait for a query nobody will answer."""
-    monkeypatch.setattr("copilotkit_django.runners.database.CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr("copilotkit_django.runners.reader_threads.CLOSE_SECONDS", 0.1)
     runner = make_runner()
     answer = threading.Event()
     hanging = asyncio.create_task(runner.read(answer.wait, 10))

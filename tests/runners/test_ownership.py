@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import json
 import time
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from copilotkit_django.exceptions import StoreDown, ThreadBusy
 from copilotkit_django.models import Run, Segment, Thread
-from copilotkit_django.runners.database import DatabaseRunner, _log_of
+from copilotkit_django.runners.database import DatabaseRunner
+from copilotkit_django.runners.leases import log_of
 from tests.acting import Parrot, Staged, delta, opening
 from tests.talk import kinds, text_of, until, user_message, within
 
@@ -40,12 +43,11 @@ SHORT = 0.6
 async def crash(runner: DatabaseRunner) -> None:
     """What is left of a process that is killed: leases nobody renews, runs nobody writes."""
     runner.writer._every = lambda: None
-    if runner._chores is not None:
-        runner._chores.cancel()
-    tasks = list(runner._live.values())
+    runner.upkeep.cancel()
+    tasks = list(runner.leases.live.values())
     for task in tasks:
-        _log_of(task).abandon()
-    runner._live.clear()
+        log_of(task).abandon()
+        runner.leases.end(task)
     for task in tasks:
         task.cancel()
         await task.wait(5)
@@ -53,7 +55,7 @@ async def crash(runner: DatabaseRunner) -> None:
 
 async def written(runner: DatabaseRunner, thread_id: str = "t1") -> None:
     """Return once everything a live run has sent is committed."""
-    log = _log_of(runner._live[thread(thread_id).key])
+    log = log_of(runner.leases.find(thread(thread_id).key))
     await until(lambda: log.durable == len(log.events))
 
 
@@ -353,7 +355,7 @@ class TestTakenRun:
         await within(agent.waiting.wait())
         await written(frozen)
         every, frozen.writer._every = frozen.writer._every, lambda: None
-        frozen._chores.cancel()
+        frozen.upkeep.cancel()
         await expired(survivor)
         await run(survivor, run="r2")
 
@@ -385,10 +387,10 @@ class TestTakenRun:
                 raise
 
         live = await start(frozen, agent, run="r1")
-        await until(lambda: bool(frozen._live))
+        await until(lambda: bool(frozen.leases.live))
         await written(frozen)
         every, frozen.writer._every = frozen.writer._every, lambda: None
-        frozen._chores.cancel()
+        frozen.upkeep.cancel()
         await expired(survivor)
         await run(survivor, run="r2")
         frozen.writer._every = every
@@ -436,9 +438,8 @@ class TestSegments:
 
     async def test_sweep__after_resume_seconds(self, make_runner, monkeypatch):
         """Raw events go when nobody can ask for them any more; the history stays."""
-        for module in ("database", "store"):
-            monkeypatch.setattr(f"copilotkit_django.runners.{module}.SWEEP_RUNS", 2)
-        monkeypatch.setattr("copilotkit_django.runners.database.SETTLE_SECONDS", 0)
+        monkeypatch.setattr("copilotkit_django.runners.store.SWEEP_RUNS", 2)
+        monkeypatch.setattr("copilotkit_django.runners.upkeep.SETTLE_SECONDS", 0)
         runner = make_runner(resume_seconds=0)
         for number in range(5):
             await run(runner, run=f"r{number}")
@@ -448,6 +449,27 @@ class TestSegments:
 
         assert await rows(runner, Segment) == []
         assert await history(runner) == before
+
+    async def test_sweep__again(self, make_runner, monkeypatch):
+        """A second look takes what has ended since, by whatever clock; a full one the rest."""
+        monkeypatch.setattr("copilotkit_django.runners.upkeep.SETTLE_SECONDS", 0)
+        runner, other = make_runner(resume_seconds=0), make_runner(resume_seconds=0)
+        await runner.sweep()
+
+        await run(other, run="r0")
+        moment = timezone.now() - timedelta(minutes=4)
+        await runner.write(Run.objects.using(runner.store.alias).update, ended_at=moment)
+        await runner.sweep()
+        assert await rows(runner, Segment) == []
+
+        await run(other, run="r1")
+        moment = timezone.now() - timedelta(minutes=40)
+        await runner.write(Run.objects.using(runner.store.alias).update, ended_at=moment)
+        await runner.sweep()
+        assert await rows(runner, Segment) != []
+        monkeypatch.setattr(runner.upkeep, "_next_full_look", 0.0)
+        await runner.sweep()
+        assert await rows(runner, Segment) == []
 
     async def test_sweep__follower_that_is_late(self, make_runner, monkeypatch):
         """Nobody may resume, and a follower elsewhere still gets the end of the run."""

@@ -143,7 +143,7 @@ class TestResume:
     @on_databases
     async def test_connect__raw_events_gone(self, runner, elsewhere, monkeypatch):
         """When the raw events are gone a reader is told to begin that run again."""
-        monkeypatch.setattr("copilotkit_django.runners.database.SETTLE_SECONDS", -60)
+        monkeypatch.setattr("copilotkit_django.runners.upkeep.SETTLE_SECONDS", -60)
         agent = Halting()
         live = await start(runner, agent, run="r1")
         await within(agent.waiting.wait())

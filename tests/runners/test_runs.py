@@ -197,6 +197,26 @@ class TestBusyThread:
         assert runs_in(await history(runner)) == ["r2"]
 
     @on_databases
+    async def test_run__supersede_noticed_late(self, runner, monkeypatch):
+        """A run that finds its thread taken before the new one is known here ends the same way."""
+        agent = Staged()
+        first = await start(runner, agent, run="r1")
+        await within(agent.waiting.wait())
+        do = runner.writer.do
+
+        async def do_and_watch(write, **options):
+            answer = await do(write, **options)
+            await runner.upkeep._watch()
+            return answer
+
+        monkeypatch.setattr(runner.writer, "do", do_and_watch)
+        second = await run(runner, run="r2", policy=SUPERSEDE)
+
+        assert kinds(await within(first))[-1] == "RUN_FINISHED"
+        assert kinds(second)[-1] == "RUN_FINISHED"
+        assert runs_in(await history(runner)) == ["r2"]
+
+    @on_databases
     async def test_run__supersede_from_elsewhere(self, runner, elsewhere):
         """A run superseded by another process is told, and all its readers get an ending."""
         agent = Staged()

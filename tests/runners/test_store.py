@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connections
+from django.utils import timezone
 
 from copilotkit_django.models import Run, SeenMessage, Segment, Thread
 from copilotkit_django.runners import sql
+from copilotkit_django.runners.recovery import reap
 from copilotkit_django.runners.store import Store
 from copilotkit_django.runners.writes import (
     Again,
@@ -331,6 +334,31 @@ class TestCost:
         assert counts[1] <= counts[0] + 2
 
 
+class TestHeldWithoutRun:
+    """A thread that is held for a run that is not there."""
+
+    def test_reap__frees_it(self, statements):
+        """When the lease runs out there is nothing to end, and the thread is free again."""
+        do(statements, claim("t1"))
+        rows(statements, Run).delete()
+        expire(statements)
+        assert isinstance(do(statements, claim("t1", token="next")), Expired)
+
+        assert reap(statements, thread("t1").key) is None
+
+        assert statements.expired(10) == []
+        assert isinstance(do(statements, claim("t1", token="next")), Claimed)
+
+    def test_reap__lease_runs(self, statements):
+        """Before that it stays held."""
+        do(statements, claim("t1"))
+        rows(statements, Run).delete()
+
+        assert reap(statements, thread("t1").key) is None
+
+        assert isinstance(do(statements, claim("t1", token="next")), Busy)
+
+
 class TestSegments:
     def test_drop_segments__old(self, statements):
         """Raw events of runs that ended long ago go, those of recent and live runs stay."""
@@ -343,11 +371,42 @@ class TestSegments:
         live = do(statements, claim("t2"))
         do(statements, append(live, 0, b"1", thread_id="t2"))
 
-        assert statements.drop_segments(60) == 0
-        assert statements.drop_segments(-60) == 1
+        now = timezone.now()
+        minute = timedelta(minutes=1)
+        assert statements.with_segments(now - minute) == []
+        assert statements.with_segments(now + minute) == [ended.run]
+        assert statements.with_segments(now + minute, now - minute) == [ended.run]
+        assert statements.with_segments(now + 2 * minute, now + minute) == []
+        statements.drop_segments([ended.run])
 
         assert [each.run_id for each in rows(statements, Segment)] == [live.run]
         assert rows(statements, Run).get(pk=ended.run).compacted
+
+    def test_with_segments__many_runs(self, statements, store):
+        """Among many runs that have ended those that did so lately are found by an index."""
+        ended = do(statements, claim("t1"))
+        do(statements, append(ended, 0, b"1"), finish(ended, event_count=1))
+        fields = {
+            field.attname: getattr(rows(statements, Run).get(), field.attname)
+            for field in Run._meta.concrete_fields
+            if field.attname not in ("id", "position", "ended_at")
+        }
+        long_ago = timezone.now() - timedelta(days=30)
+        Run.objects.using(store).bulk_create(
+            (Run(position=number, ended_at=long_ago, **fields) for number in range(2, 5002)),
+            batch_size=500,
+        )
+        now, minute = timezone.now(), timedelta(minutes=1)
+
+        begin = time.perf_counter()
+        assert statements.with_segments(now + minute, now - minute) == [ended.run]
+        print(f"{store}: {(time.perf_counter() - begin) * 1000:.1f} ms")
+
+        lately = Run.objects.using(store).filter(ended_at__lt=now, ended_at__gte=now - minute)
+        plan = lately.values("pk").explain()
+        print(plan)
+        if connections[store].vendor == "sqlite":
+            assert "copilotkit_run_ended" in plan
 
     def test_segments__large(self, statements, monkeypatch):
         """Rows of more bytes than one statement takes go in several."""

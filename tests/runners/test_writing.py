@@ -13,7 +13,7 @@ from django.db import DataError, OperationalError
 from copilotkit_django.exceptions import StoreDown
 from copilotkit_django.models import Run, SeenMessage, Segment, Thread
 from copilotkit_django.runners import live as live_module
-from copilotkit_django.runners.database import _log_of
+from copilotkit_django.runners.leases import log_of
 from copilotkit_django.runners.writes import Finish
 from tests.acting import Parrot, Staged, delta, ending, opening
 from tests.talk import kinds, text_of, until, within
@@ -72,7 +72,7 @@ class TestGroups:
         """Silence writes nothing."""
         agent = Staged()
         live = await start(runner, agent)
-        log = _log_of(runner._live[thread().key])
+        log = log_of(runner.leases.find(thread().key))
         await until(lambda: log.durable == 3)
         flushes = runner.writer.flushes
 
@@ -99,7 +99,7 @@ class TestFailures:
         agent = Staged()
         live = await start(runner, agent, run="r1")
         await within(agent.waiting.wait())
-        log = _log_of(runner._live[thread().key])
+        log = log_of(runner.leases.find(thread().key))
         await until(lambda: log.durable == 3)
         agent.cue.set()
 
@@ -319,7 +319,7 @@ class TestOutage:
                 await asyncio.sleep(0.02)
 
         live = await start(runner, agent)
-        await until(lambda: bool(runner._live))
+        await until(lambda: bool(runner.leases.live))
         outage.set()
 
         events = await within(live)
@@ -334,7 +334,7 @@ class TestOutage:
         agent = Staged()
         live = await start(runner, agent)
         await within(agent.waiting.wait())
-        log = _log_of(runner._live[thread().key])
+        log = log_of(runner.leases.find(thread().key))
         await until(lambda: log.durable == 3)
         outage.set()
         agent.cue.set()
@@ -350,7 +350,7 @@ class TestOutage:
         agent = Staged()
         live = await start(runner, agent)
         await within(agent.waiting.wait())
-        log = _log_of(runner._live[thread().key])
+        log = log_of(runner.leases.find(thread().key))
         await until(lambda: log.durable == 3)
         outage.set()
         agent.cue.set()
@@ -401,8 +401,8 @@ class TestBackPressure:
 
         def around(write, writes):
             time.sleep(0.01)
-            for task in list(runner._live.values()):
-                behind.append(len(task.log.events) - _log_of(task).durable)
+            for task in list(runner.leases.live.values()):
+                behind.append(len(task.log.events) - log_of(task).durable)
             return write(writes)
 
         async def agent(context):
@@ -441,8 +441,8 @@ class TestBackPressure:
 
         around_writes(runner, around)
         live = await start(runner, agent)
-        await until(lambda: bool(runner._live))
-        log = _log_of(runner._live[thread().key])
+        await until(lambda: bool(runner.leases.live))
+        log = log_of(runner.leases.find(thread().key))
         await until(lambda: len(log.events) > 1000)
         await asyncio.sleep(0.05)
 

@@ -105,6 +105,11 @@ class ServerProcess:
 
     # What it holds, as the kernel sees it
 
+    def memory(self) -> int:
+        """Bytes it has in memory."""
+        pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def threads(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
 

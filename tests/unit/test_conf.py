@@ -54,8 +54,8 @@ GOOD = {
     "resume_seconds": [0, 600],
     "store_outage_seconds": [10, 0.5],
     "debug_events": [True, False],
-    "a2ui": [True, False, [], ["default"]],
-    "open_generative_ui": [True, False],
+    "a2ui": [None, True, False, [], ["default"], {"inject_tool": True}],
+    "open_generative_ui": [True, False, ["default"]],
     "expose_memory_routes": [True, False],
 }
 
@@ -89,7 +89,7 @@ BAD = {
     "resume_seconds": [-1, "600", None],
     "store_outage_seconds": [0, "10", None],
     "debug_events": ["yes", None],
-    "a2ui": ["default", 7, [7], None],
+    "a2ui": ["default", 7, [7], {"inject": True}],
     "open_generative_ui": ["yes", None],
     "expose_memory_routes": ["yes", None],
 }

@@ -8,13 +8,14 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from copilotkit_django.events.snapshot import messages, state
+from copilotkit_django.events.snapshot import messages
 from copilotkit_django.events.wire import decode, encode
 from copilotkit_django.management.runner import counted, database_runner, require_database
 from copilotkit_django.management.terminal import printable, user_named
 from copilotkit_django.models import Thread
 from copilotkit_django.runners.base import ThreadRef
 from copilotkit_django.runners.database import DatabaseRunner
+from copilotkit_django.runners.export import export_thread
 
 #: Threads looked up in one query.
 PAGE = 500
@@ -45,9 +46,10 @@ class Command(BaseCommand):
         add = actions.add_parser("show", help="The conversation on a thread.")
         add.add_argument("threads", metavar="THREAD_ID", nargs=1)
         self._add_owner(add)
-        add = actions.add_parser("export", help="One JSON object a line for each thread.")
+        add = actions.add_parser(
+            "export", help="One JSON object a line: threads, their runs, and the events of those."
+        )
         add.add_argument("threads", metavar="THREAD_ID", nargs="*", help="Default: all of them.")
-        add.add_argument("--events", action="store_true", help="With every stored event.")
         self._add_owner(add)
         add = actions.add_parser("delete", help="Stop what runs on threads, and delete them.")
         add.add_argument("threads", metavar="THREAD_ID", nargs="*")
@@ -89,7 +91,7 @@ class Command(BaseCommand):
             elif action == "show":
                 await self._show(owned, threads[0])
             elif action == "export":
-                await self._export(owned, threads, events=options["events"])
+                await self._export(owned, threads)
             else:
                 await self._delete(
                     owned, threads, everything=options["all"], dry_run=options["dry_run"]
@@ -112,23 +114,13 @@ class Command(BaseCommand):
             for line in _lines(message):
                 self.stdout.write(printable(line, lines=True))
 
-    async def _export(self, owned: _Owned, threads: Sequence[str], *, events: bool) -> None:
+    async def _export(self, owned: _Owned, threads: Sequence[str]) -> None:
         await owned.require(threads)
         async for row in owned.rows(threads):
-            stored = await owned.events(row["thread_id"])
-            exported = {
-                "threadId": row["thread_id"],
-                "agentId": row["agent_id"],
-                "name": row["name"] or None,
-                "archived": row["archived"],
-                "createdAt": row["created_at"].isoformat(),
-                "updatedAt": row["updated_at"].isoformat(),
-                "messages": messages(stored),
-                "state": state(stored),
-            }
-            if events:
-                exported["events"] = stored
-            self.stdout.write(encode(exported).decode())
+            thread = await owned.thread(row["pk"])
+            lines = iter(()) if thread is None else export_thread(thread)
+            while (some := await owned.runner.read(next, lines, None)) is not None:
+                self.stdout.write(some.decode(), ending="")
 
     async def _delete(
         self, owned: _Owned, threads: Sequence[str], *, everything: bool, dry_run: bool
@@ -182,6 +174,11 @@ class _Owned:
             if len(rows) < PAGE:
                 return
             before = rows[-1]["pk"]
+
+    async def thread(self, pk: int) -> Thread | None:
+        """One of them, if it is still there."""
+        found = self._threads.select_related("user").filter(pk=pk)
+        return await self.runner.read(found.first)
 
     async def events(self, thread_id: str) -> list[dict[str, Any]]:
         reader = await self.runner.threads.events(ThreadRef(self.scope, thread_id))

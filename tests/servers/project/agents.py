@@ -58,6 +58,22 @@ async def endless(context: RunContext) -> AsyncIterator[Event]:
 
 
 @agent
+async def large(context: RunContext) -> AsyncIterator[Event]:
+    """Says forwardedProps.count deltas of forwardedProps.size letters.
+
+    With forwardedProps.gate it waits at the gate of its thread before it ends.
+    """
+    yield context.started()
+    yield {"type": "TEXT_MESSAGE_START", "messageId": message_id(context), "role": "assistant"}
+    for _ in range(int(setting(context, "count", 1))):
+        yield delta(context, "x" * int(setting(context, "size", 1)))
+    if setting(context, "gate", 0):
+        await gates[context.thread_id].acquire()
+    yield {"type": "TEXT_MESSAGE_END", "messageId": message_id(context)}
+    yield context.finished()
+
+
+@agent
 async def mirror(context: RunContext) -> AsyncIterator[Event]:
     """Sends back everything it was sent, in the kind of event that holds it."""
     yield context.started()
@@ -73,4 +89,4 @@ async def mirror(context: RunContext) -> AsyncIterator[Event]:
     yield context.finished(result=context.input.context)
 
 
-AGENTS = {"default": mirror, "silent": silent, "gated": gated, "endless": endless}
+AGENTS = {"default": mirror, "silent": silent, "gated": gated, "endless": endless, "large": large}

@@ -11,6 +11,8 @@ hasty = Runtime(body_timeout_seconds=2)
 talkative = Runtime(keepalive_seconds=1)
 visitors = Runtime(authentication="anonymous")
 members = Runtime(authentication="session")
+#: With all the routes there are.
+generous = Runtime(expose_memory_routes=True)
 
 
 async def open_gate(request: HttpRequest, thread_id: str, count: int) -> JsonResponse:
@@ -26,5 +28,6 @@ urlpatterns = [
     path("api/talkative", talkative.urls),
     path("api/visitors", visitors.urls),
     path("api/members", members.urls),
+    path("api/generous", generous.urls),
     path("gate/<thread_id>/<int:count>", open_gate),
 ]

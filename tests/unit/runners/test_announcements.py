@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from copilotkit_django.runners import InMemoryRunner, RunTask
-from copilotkit_django.runners.announcements import tokens_in
+from copilotkit_django.runners.tokens import tokens_in
 from copilotkit_django.signals import run_finished
 from tests.acting import Failing, Parrot, ending, opening
 from tests.talk import collect, within

@@ -463,6 +463,34 @@ class TestLimits:
 
         assert await known(runner, "t1", "t2", "t3", "t4") == ["t4"]
 
+    async def test_run__ids_are_counted(self):
+        """Ids of messages take room like events: threads of many go as those of long ones do."""
+        runner = InMemoryRunner(max_bytes=100_000)
+
+        for thread_id in ("t1", "t2", "t3"):
+            messages = [user_message("", f"{thread_id}-{n}") for n in range(400)]
+            await run(runner, thread=thread_id, messages=messages)
+
+        assert await known(runner, "t1", "t2", "t3") == ["t3"]
+        for thread_id in ("t4", "t5"):
+            await run(runner, thread=thread_id)
+        assert await known(runner, "t3", "t4", "t5") == ["t3", "t4", "t5"]
+
+    async def test_run__ids_are_bounded(self, monkeypatch):
+        """Of the ids of one thread the oldest are forgotten, and what they took is free again."""
+        monkeypatch.setattr("copilotkit_django.runners.memory.MAX_SEEN", 10)
+        runner = InMemoryRunner(max_runs_per_thread=1)
+
+        for number in range(30):
+            await run(runner, run=f"r{number}")
+        first = runner._bytes
+        for number in range(30, 60):
+            await run(runner, run=f"r{number}")
+
+        assert runner._bytes == first
+        await runner.threads.clear("user:1")
+        assert runner._bytes == 0
+
     async def test_run__held_thread_is_kept(self):
         """A thread that a run holds is never dropped."""
         runner = InMemoryRunner(max_threads=1)

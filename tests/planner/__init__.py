@@ -1,0 +1,1 @@
+"""An app with models for the tests of tools: tasks, and what belongs to them."""

@@ -1,0 +1,3 @@
+from tests.integration.conftest import alice, bob, make_runtime, nobody, serve
+
+__all__ = ["alice", "bob", "make_runtime", "nobody", "serve"]
