@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -107,12 +107,16 @@ class RunContext:
     """Everything one run of an agent may know.
 
     ``user`` is the Django user or ``None``; ``scope`` names who owns the thread (``user:42``,
-    ``anon:…``); ``thread_key`` identifies the thread among all scopes: key any memory of your own
-    on it, never on the wire ``thread_id``, which two owners may share. ``headers`` are the request
-    headers the forwarding policy lets through, lower-cased. ``request_context`` is the dict that
-    hooks and middleware of this request share with the agent. ``stop`` is set when the user pressed
-    stop; the coroutine is cancelled at the same moment, and what it still yields within
-    STOP_GRACE_SECONDS counts.
+    ``anon:…``); ``thread_key`` identifies the thread for good: key any memory of your own on it,
+    never on the wire ``thread_id``, which two owners may share. It stays when a visitor's thread
+    becomes a user's, and a thread that is deleted and begun again has another one. ``headers`` are
+    the request headers the forwarding policy lets through, lower-cased. ``request_context`` is the
+    dict that hooks and middleware of this request share with the agent. ``stop`` is set when the
+    user pressed stop; the coroutine is cancelled at the same moment, and what it still yields
+    within STOP_GRACE_SECONDS counts. ``purpose`` is ``"conversation"``, ``"suggestion"`` for a run
+    that only suggests what the user might say, or ``"title"`` for one that names a thread: neither
+    is a turn of the conversation, and nothing should come of it but its text. ``usage`` takes what
+    the run has cost so far, in wire form: it counts where a run ends without reporting it.
     """
 
     input: RunInput
@@ -123,6 +127,17 @@ class RunContext:
     headers: dict[str, str] = field(default_factory=dict)
     request_context: dict[str, Any] = field(default_factory=dict)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Texts of foreign exceptions may reach the client and the model (EXPOSE_ERROR_TEXT).
+    expose_errors: bool = False
+    purpose: str = "conversation"
+    usage: list[dict[str, Any]] = field(default_factory=list)
+
+    def with_input(self, **changes: Any) -> RunContext:
+        """The same run with another input: ``context.with_input(tools=[*tools, mine])``.
+
+        For middleware; the input of the context itself stays as it is.
+        """
+        return replace(self, input=replace(self.input, **changes))
 
     @property
     def thread_id(self) -> str:
@@ -179,6 +194,18 @@ class Agent(abc.ABC):
 
     name: str = ""
     description: str = ""
+
+    #: What wraps the runs of this agent, the first outermost: `AgentMiddleware` objects or classes,
+    #: async generator functions taking the run context and the next, or dotted paths.
+    middleware: Sequence[Any] = ()
+
+    def use(self, *middleware: Any) -> Self:
+        """Wrap the runs of this agent in further middleware, inside of what it has already.
+
+        Returns the agent: ``AGENTS = {"default": HttpAgent(url).use(redact)}``.
+        """
+        self.middleware = (*self.middleware, *middleware)
+        return self
 
     @abc.abstractmethod
     def run(self, context: RunContext) -> AsyncIterator[Event]:

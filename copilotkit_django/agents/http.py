@@ -46,6 +46,10 @@ class HttpAgent(Agent):
     their case. Redirects are not followed: forwarded credentials go to ``url`` and nowhere else.
     A refused, cut or malformed answer ends that run with a ``RUN_ERROR``, and so does the user's
     stop: what the endpoint would have said is not known.
+
+    The endpoint gets the thread id of the client, which another owner may use as well. With
+    ``own_threads`` it gets the key of the thread, which is this owner's alone: for an endpoint that
+    remembers threads and does not know who asks.
     """
 
     def __init__(
@@ -56,12 +60,14 @@ class HttpAgent(Agent):
         name: str = "",
         description: str = "",
         timeout: httpx.Timeout | float | None = None,
+        own_threads: bool = False,
     ) -> None:
         self.url = url
         self.headers = dict(headers or {})
         self.name = name
         self.description = description
         self.timeout = httpx.Timeout(CONNECT_SECONDS, read=None) if timeout is None else timeout
+        self.own_threads = own_threads
 
     def clone(self) -> Self:
         # Nothing here changes during a run.
@@ -71,17 +77,21 @@ class HttpAgent(Agent):
         event: dict[str, Any] = {}
         try:
             async with (
-                httpx.AsyncClient(timeout=self.timeout, verify=_tls()) as client,
+                httpx.AsyncClient(timeout=self.timeout, verify=tls()) as client,
                 client.stream(
                     "POST",
-                    self.url,
-                    content=encode(context.input.to_wire()),
-                    headers=self._headers_for(context),
+                    self.run_url,
+                    content=encode(self.body_for(context)),
+                    headers=self.headers_for(context),
                 ) as response,
             ):
                 if not response.is_success:
                     raise RemoteAgentError(f"HTTP {response.status_code}: {await _text(response)}")
                 async for event in events(response.aiter_bytes()):
+                    if self.own_threads and "threadId" in event:
+                        event["threadId"] = context.thread_id
+                        # Holds the key too, and is ours to write.
+                        event.pop("input", None)
                     yield event
         except asyncio.CancelledError:
             if not context.stop.is_set():
@@ -89,7 +99,18 @@ class HttpAgent(Agent):
             if event.get("type") not in ("RUN_FINISHED", "RUN_ERROR"):
                 yield dict(ABORTED)
 
-    def _headers_for(self, context: RunContext) -> httpx.Headers:
+    @property
+    def run_url(self) -> str:
+        """Where runs are posted to."""
+        return self.url
+
+    def body_for(self, context: RunContext) -> dict[str, Any]:
+        """What is posted, in wire form."""
+        wire = context.input.to_wire()
+        return {**wire, "threadId": context.thread_key} if self.own_threads else wire
+
+    def headers_for(self, context: RunContext) -> httpx.Headers:
+        """What the request is sent with."""
         headers = {"accept": "text/event-stream", "content-type": "application/json"}
         headers.update(context.headers)
         own: dict[str, str] = {}
@@ -151,6 +172,7 @@ async def _text(response: httpx.Response) -> str:
 
 
 @functools.cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
+    """The certificates this machine trusts, loaded once."""
     # Loading the certificates takes longer than a whole run of a fast agent.
     return httpx.create_ssl_context()

@@ -11,6 +11,7 @@ from django.utils.module_loading import import_string
 
 from copilotkit_django.agents.base import Agent
 from copilotkit_django.agents.function import FunctionAgent
+from copilotkit_django.agents.middleware.stack import as_middleware
 from copilotkit_django.workers import call
 
 #: What AGENTS may be.
@@ -19,12 +20,15 @@ Source = Mapping[str, Any] | Iterable[Any] | Callable[..., Any] | str
 
 def as_agent(value: Any, agent_id: str = "") -> Agent:
     """``value`` as an agent: an `Agent`, a subclass of it, an async generator function, or a dotted
-    path to one of these. Raises `ImproperlyConfigured` for anything else."""
+    path to one of these. Raises `ImproperlyConfigured` for anything else, and for an agent whose
+    ``middleware`` is none."""
     if isinstance(value, str):
         value = load(value)
     if inspect.isclass(value) and issubclass(value, Agent):
         value = value()
     if isinstance(value, Agent):
+        for wrapped_in in value.middleware:
+            as_middleware(wrapped_in)
         return value
     if inspect.isasyncgenfunction(value):
         return FunctionAgent(value)

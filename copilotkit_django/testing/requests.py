@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from copilotkit_django.after import AfterRequest
+from copilotkit_django.events.wire import encode
 from copilotkit_django.hooks import RequestContext, copilotkit
 from copilotkit_django.routes import Envelope, Route
 
@@ -54,15 +55,13 @@ def answered(
     if response is None:
         response = HttpResponse()
     known = copilotkit(request)
-    after = AfterRequest(
+    return AfterRequest(
         runtime=known.runtime,
         request=request,
         response=response,
         path=known.path,
         route=known.route,
         duration=duration,
-        body=b"" if response.streaming else response.content,  # type: ignore[attr-defined]
+        sent=[encode(event) for event in events],
         context=known.context,
     )
-    after.take([dict(event) for event in events])
-    return after

@@ -1,0 +1,45 @@
+"""Tools called the way a driver of tools calls them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from copilotkit_django.agents import RunContext, RunInput, Tool, ToolContext, ToolResult
+from tests.talk import run_input, within
+
+
+def run_context(*, user: Any = None, expose_errors: bool = False, **fields: Any) -> RunContext:
+    return RunContext(
+        RunInput.from_wire(run_input(**fields)),
+        agent_id="default",
+        user=user,
+        scope="anon:1",
+        thread_key="key",
+        expose_errors=expose_errors,
+    )
+
+
+def context_of(*, approved: bool = False, **options: Any) -> ToolContext:
+    return ToolContext(run_context(**options), "call-1", approved=approved)
+
+
+async def call(
+    tool: Tool, arguments: Any = None, context: ToolContext | None = None, **options: Any
+) -> ToolResult:
+    """The result of one call, or TimeoutError."""
+    context = context or context_of(**options)
+    return await within(tool.call({} if arguments is None else arguments, context))
+
+
+async def content(tool: Tool, arguments: Any = None, **options: Any) -> str:
+    """What a call that succeeds says."""
+    result = await call(tool, arguments, **options)
+    assert not result.error, result.content
+    return result.content
+
+
+async def complaint(tool: Tool, arguments: Any = None, **options: Any) -> str:
+    """What a call that fails says."""
+    result = await call(tool, arguments, **options)
+    assert result.error, result.content
+    return result.content
