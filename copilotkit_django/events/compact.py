@@ -4,12 +4,14 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, Final
 
+from copilotkit_django.events.activities import Activities
 from copilotkit_django.events.state import UNKNOWN, fold, merge_metadata
 
 Event = dict[str, Any]
 
 _DELTAS: Final = frozenset(("TEXT_MESSAGE_CONTENT", "TOOL_CALL_ARGS"))
 _STATE: Final = frozenset(("STATE_SNAPSHOT", "STATE_DELTA"))
+_ACTIVITIES: Final = frozenset(("ACTIVITY_SNAPSHOT", "ACTIVITY_DELTA"))
 _BOUNDARIES: Final = frozenset(("RUN_STARTED", "RUN_FINISHED", "RUN_ERROR"))
 
 
@@ -75,11 +77,13 @@ class Compactor:
     """Compacts the events of one or more runs as they come; events must be in order.
 
     A text message or tool call comes out when it ends, its deltas joined. State comes out as one
-    snapshot before the end of its run. Everything else waits for the stream it arrived in, so
+    snapshot before the end of its run, an activity as what it was at last where it came first.
+    Everything else waits for the stream it arrived in, so
     that it is not in the middle of one. A stream still open when its run ends is given its end.
     """
 
     __slots__ = (
+        "_activities",
         "_calls",
         "_children",
         "_host",
@@ -93,6 +97,7 @@ class Compactor:
 
     def __init__(self, initial_state: Any = None) -> None:
         self._out: list[Event] = []
+        self._activities = Activities()
         # Ordered dicts, as finding the first key of a plain one takes longer the more were deleted.
         self._texts: OrderedDict[str, _Stream] = OrderedDict()
         self._calls: OrderedDict[str, _Stream] = OrderedDict()
@@ -121,11 +126,20 @@ class Compactor:
         elif kind in _STATE:
             self._window.append(event)
             return
+        elif kind in _ACTIVITIES:
+            kept = self._activities.take(event)
+            if kept is not None:
+                self._pass(kept)
+            return
         elif kind in _BOUNDARIES:
+            self._activities.forget()
             self._end_run()
             self._out.append(event)
             return
         else:
+            if kind == "MESSAGES_SNAPSHOT":
+                # It may take activities away, which others after it bring back.
+                self._activities.forget()
             stream = None
         if stream is None:
             self._pass(event)

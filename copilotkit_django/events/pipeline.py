@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
-from copilotkit_django.events.chunks import ChunkExpander
 from copilotkit_django.events.compact import Compactor
 from copilotkit_django.events.downlevel import downlevel
 from copilotkit_django.events.finalize import finalize
-from copilotkit_django.events.legacy import ThinkingTranslator
+from copilotkit_django.events.normalize import Normalizer
 from copilotkit_django.events.order import OrderError, RunOrder
-from copilotkit_django.events.wire import UnknownEventType, encode, to_wire, validate
-
-logger = logging.getLogger("copilotkit.run")
+from copilotkit_django.events.wire import encode
 
 TERMINAL = frozenset({"RUN_FINISHED", "RUN_ERROR"})
 
@@ -58,8 +54,8 @@ class Pipeline:
         self._run_id = run_id
         self._echo = echo
         self._modern = modern
-        self._thinking = ThinkingTranslator()
-        self._chunks = ChunkExpander()
+        self._normalizer = Normalizer(thread_id, run_id)
+        self._chunks = self._normalizer.chunks
         self._compactor = Compactor(initial_state)
         #: The terminal event, until it is released.
         self.held: bytes | None = None
@@ -96,22 +92,8 @@ class Pipeline:
         self._take(event)
 
     def _take(self, event: object) -> None:
-        wire = self._thinking.translate(to_wire(event))
-        if wire.get("type") in ("RUN_STARTED", "RUN_FINISHED"):
-            wire = self._with_ids(wire)
-        try:
-            wire = validate(wire)
-        except UnknownEventType:
-            logger.warning("Dropped an event of unknown type %r.", str(wire.get("type"))[:100])
-            return
-        for expanded in self._chunks.expand(wire):
-            self._accept(expanded)
-
-    def _with_ids(self, wire: dict[str, Any]) -> dict[str, Any]:
-        if wire.get("threadId") is None or wire.get("runId") is None:
-            known = {key: value for key, value in wire.items() if value is not None}
-            return {"threadId": self._thread_id, "runId": self._run_id, **known}
-        return wire
+        for wire in self._normalizer.take(event):
+            self._accept(wire)
 
     def _accept(self, event: dict[str, Any]) -> None:
         for repair in self.order.before(event):
@@ -159,7 +141,7 @@ class Pipeline:
         with ``code`` and ``message`` or the protocol's own sentence. The terminal event stays held
         back.
         """
-        for expanded in self._chunks.finish():
+        for expanded in self._normalizer.finish():
             try:
                 self.order.check(expanded)
             except OrderError:

@@ -21,8 +21,9 @@ class Client:
         self.state: Any = {} if state is None else state
         self.messages: dict[str, Event] = {}
         self.calls: dict[str, Event] = {}
+        self.activities: dict[str, Any] = {}
         self.seen: list[Event] = []
-        """Events that are neither text, tool call nor state, as they came."""
+        """Events that are neither text, tool call, activity nor state, as they came."""
 
     def read(self, events: Iterable[Event]) -> Client:
         for event in events:
@@ -42,6 +43,7 @@ class Client:
     def on_messages_snapshot(self, event: Event) -> None:
         self.messages.clear()
         self.calls.clear()
+        self.activities.clear()
         for message in event["messages"]:
             self._add(message)
 
@@ -77,6 +79,20 @@ class Client:
     def on_tool_call_result(self, event: Event) -> None:
         self.seen.append(event)
         self.messages[event["messageId"]] = {"role": "tool", "text": event["content"]}
+
+    def on_activity_snapshot(self, event: Event) -> None:
+        if event.get("replace", True) or event["messageId"] not in self.activities:
+            self.activities[event["messageId"]] = {
+                key: value for key, value in event.items() if key not in ("replace", "type")
+            }
+
+    def on_activity_delta(self, event: Event) -> None:
+        activity = self.activities.get(event["messageId"])
+        if activity is not None:
+            with contextlib.suppress(*UNAPPLIABLE):
+                patch = JsonPatch(copy.deepcopy(event["patch"]))
+                content = patch.apply(copy.deepcopy(activity["content"]))
+                self.activities[event["messageId"]] = {**activity, "content": content}
 
     def on_state_snapshot(self, event: Event) -> None:
         self.state = event["snapshot"]

@@ -283,3 +283,62 @@ class TestState:
         """A state need not be an object, and null is one."""
         assert compact([snapshot({}), snapshot(value)]) == [snapshot(value)]
         assert compact([snapshot(value), patch(put("/a/b", 1))])[0] == snapshot(value)
+
+
+def shown(content: Any, **fields: Any) -> Event:
+    about = {"messageId": "a1", "activityType": "PAGE"}
+    return {"type": "ACTIVITY_SNAPSHOT", **about, "content": content, **fields}
+
+
+def changed(*patch: Any, **fields: Any) -> Event:
+    about = {"messageId": "a1", "activityType": "PAGE"}
+    return {"type": "ACTIVITY_DELTA", **about, "patch": list(patch), **fields}
+
+
+class TestActivities:
+    def test_compact__replaced(self) -> None:
+        """Of what was shown one after the other the last is kept, where the first was."""
+        events = [STARTED, shown({"n": 1}), custom("x"), shown({"n": 2}, replace=True), FINISHED]
+
+        compacted = compact(events)
+
+        assert compacted == [STARTED, shown({"n": 2}, replace=True), custom("x"), FINISHED]
+        assert events[1] == shown({"n": 1})
+
+    def test_compact__grown(self) -> None:
+        """A page that was written piece by piece is one page."""
+        html: list[Any] = []
+        pieces = [changed(put("/html/-", text)) for text in "abc"]
+        events = [shown({"generating": True}), changed(put("/html", html)), *pieces]
+
+        compacted = compact([*events, changed(put("/generating", False))])
+
+        assert compacted == [shown({"generating": False, "html": ["a", "b", "c"]})]
+        assert html == []
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            changed({"op": "remove", "path": "/n"}),
+            changed(put("/n", 2), put("/m", 1)),
+            changed(put("/deep/er", 2)),
+            changed(put("/n/-", 2)),
+            changed(put("/a~1b", 2)),
+            changed({"op": "add", "path": "/n"}),
+            changed(put("/n", 2), timestamp=1),
+            shown({"n": 2}, replace=False),
+            shown({"n": 2}, subagentRunId="s1"),
+        ],
+    )
+    def test_compact__anything_else(self, other: Event) -> None:
+        """What does more than to add at the top stays, and so does what comes after it."""
+        events = [shown({"n": 1}), other, changed(put("/n", 3))]
+
+        assert compact(events) == events
+
+    def test_compact__across_boundaries(self) -> None:
+        """Nothing is moved into another run, or across a list of messages."""
+        messages = {"type": "MESSAGES_SNAPSHOT", "messages": []}
+        for boundary in ([FINISHED, STARTED], [messages]):
+            events = [STARTED, shown({"n": 1}), *boundary, shown({"n": 2}), FINISHED]
+            assert compact(events) == events

@@ -167,6 +167,7 @@ def test_compact__meaning(events: list[Event]) -> None:
     assert replayed.messages == live.messages
     assert replayed.calls == live.calls
     assert replayed.state == live.state
+    assert list(replayed.activities.items()) == list(live.activities.items())
     assert replayed.seen == live.seen
 
 

@@ -1,0 +1,5 @@
+"""Middleware of agents: what stands between a run and its agent."""
+
+from copilotkit_django.agents.middleware.base import AgentMiddleware, Next
+
+__all__ = ["AgentMiddleware", "Next"]
