@@ -33,22 +33,26 @@ def main(arguments: list[str] | None = None) -> None:
     from django.core.management import call_command
 
     from copilotkit_django.asgi import get_asgi_application
+    from copilotkit_django.testing import FakeLLM
     from tests.conformance.ports import Ports
 
+    from .model import answer
     from .sites import BASE, sites
 
     if options.database:
         call_command("migrate", verbosity=0)
-    served = sites("database.DatabaseRunner" if options.database else "InMemoryRunner")
-    sockets = {name: open_socket() for name in served}
-    ports = {name: each.getsockname()[1] for name, each in sockets.items()}
-    application = Ports(get_asgi_application(), {ports[name]: served[name] for name in served})
+    runner = "database.DatabaseRunner" if options.database else "InMemoryRunner"
+    with FakeLLM(answer) as llm:
+        served = sites(runner, llm)
+        sockets = {name: open_socket() for name in served}
+        ports = {name: each.getsockname()[1] for name, each in sockets.items()}
+        application = Ports(get_asgi_application(), {ports[name]: served[name] for name in served})
 
-    def announce() -> None:
-        urls = {name: f"http://{HOST}:{port}/{BASE}" for name, port in ports.items()}
-        print(json.dumps({"urls": urls}), flush=True)
+        def announce() -> None:
+            urls = {name: f"http://{HOST}:{port}/{BASE}" for name, port in ports.items()}
+            print(json.dumps({"urls": urls}), flush=True)
 
-    serve(application, list(sockets.values()), server=options.server, ready=announce)
+        serve(application, list(sockets.values()), server=options.server, ready=announce)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ from django.urls import path
 
 from copilotkit_django.identity import Identity
 from copilotkit_django.runtime import Runtime
+from copilotkit_django.testing import FakeLLM
 from tests.conformance import cors
 from tests.conformance.ports import Site
 from tests.conformance.speech import FakeTranscription
 
 from .agent import AGENTS
+from .model import model_agent
 
 BASE = "api/copilotkit"
 
@@ -37,14 +39,16 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def sites(runner: str) -> dict[str, Site]:
+def sites(runner: str, llm: FakeLLM) -> dict[str, Site]:
+    """All endpoints, by name. What the model of one of them says comes from ``llm``."""
     usual = {
         "agents": AGENTS,
         "authentication": named_user,
         "expose_error_text": False,
         "runner": f"copilotkit_django.runners.{runner}",
     }
+    options = {**OPTIONS, "model": {"agents": {"default": model_agent(llm)}}}
     return {
         name: Site(path(BASE, Runtime(**{**usual, **own}).urls), cors.OFF)
-        for name, own in OPTIONS.items()
+        for name, own in options.items()
     }
