@@ -90,6 +90,7 @@ COPILOTKIT = {
     # A factory, because the remote agent calls this very server back and must know its port.
     # Where that is not needed, a plain {"default": agent, ...} does.
     "AGENTS": "demo_project.agents.registry.agents_for",
-    # Nobody signs in: every browser gets conversations and to-dos of its own.
+    # Nobody has to sign in: every browser gets conversations and to-dos of its own. Who does
+    # takes them along.
     "AUTHENTICATION": "anonymous",
 }

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
-from django.core import signing
+from asgiref.sync import sync_to_async
 
-from copilotkit_django.agents import RunContext, agent
+from copilotkit_django.agents import RunContext, Tool, agent
+from copilotkit_django.agents.tools import ToolCall, ToolSession, resumed
 from demo_project.agents import commands, speech
 from demo_project.agents.commands import find, parse
 from demo_project.agents.speech import Event, say
+from demo_project.agents.todo_tools import (
+    change_todo,
+    create_todo,
+    delete_todos,
+    mark_todos,
+    state,
+)
 from demo_project.models import Todo
-
-APPROVAL_SECONDS = 24 * 3600
-LONGEST_LIST = 100
 
 #: How the page names the context entry about its looks.
 LOOK = "Look of the page"
@@ -65,17 +69,8 @@ async def load(scope: str) -> list[Todo]:
     return [todo async for todo in Todo.objects.filter(scope=scope)]
 
 
-async def state(scope: str) -> dict[str, Any]:
-    """The part of the database the page shows.
-
-    `revision` grows with time, so that the page can tell a replayed state from a newer one.
-    """
-    todos = [todo.to_state() for todo in await load(scope)]
-    return {"todos": todos, "revision": time.time_ns() // 1_000_000}
-
-
 async def snapshot(scope: str) -> Event:
-    return {"type": "STATE_SNAPSHOT", "snapshot": await state(scope)}
+    return {"type": "STATE_SNAPSHOT", "snapshot": await sync_to_async(state)(scope)}
 
 
 class Turn:
@@ -84,12 +79,19 @@ class Turn:
     def __init__(self, context: RunContext) -> None:
         self.context = context
         self.scope = context.scope
+        self.session = ToolSession(context)
+        #: The message all calls of this answer belong to.
+        self.message = speech.new_id("msg")
         #: What RUN_FINISHED carries beside the ids.
         self.ending: dict[str, Any] = {}
 
+    def call(self, tool: Tool, **arguments: Any) -> ToolCall:
+        """A call of a tool, as a model would make it: checked, recorded, shown on the page."""
+        return ToolCall(self.session, tool, arguments, parent_message_id=self.message)
+
     def events(self) -> AsyncIterator[Event]:
         if self.context.input.resume:
-            return self.resume(self.context.input.resume)
+            return self.resume()
         if results := tool_results(self.context.messages):
             return say(tool_answer(results))
         command = parse(self.context.last_user_text)
@@ -110,26 +112,28 @@ class Turn:
                 return say(small_talk(command))
 
     async def add(self, command: commands.Add) -> AsyncIterator[Event]:
-        room = LONGEST_LIST - await Todo.objects.filter(scope=self.scope).acount()
-        titles = [title[:200] for title in command.titles][: max(room, 0)]
-        if not titles:
-            async for event in say(
-                f"The list is full: {LONGEST_LIST} entries is all I keep. Try **delete done**."
-            ):
+        added, said = [], []
+        for title in command.titles:
+            call = self.call(create_todo, title=title[:200])
+            async for event in call.events():
                 yield event
-            return
-        await Todo.objects.abulk_create(Todo(scope=self.scope, title=title) for title in titles)
-        async for event in self.changed(f"Added {names(titles)}."):
+            if failed(call):
+                said.append(f"{call.result.content} Try **delete done**.")
+                break
+            added.append(title[:200])
+        if added:
+            said.insert(0, f"Added {names(added)}.")
+        async for event in say(" ".join(said)):
             yield event
 
     async def mark(self, command: commands.Mark) -> AsyncIterator[Event]:
         found = find(command.targets, await load(self.scope), prefer_done=not command.done)
         todos = [todo for todo in found.items if todo.done != command.done]
-        await Todo.objects.filter(scope=self.scope, pk__in=[todo.pk for todo in todos]).aupdate(
-            done=command.done
-        )
         said = []
         if todos:
+            ids = [todo.pk for todo in todos]
+            async for event in self.call(mark_todos, ids=ids, done=command.done).events():
+                yield event
             verb = "Ticked off" if command.done else "Reopened"
             said.append(f"{verb} {names(todo.title for todo in todos)}.")
         elif found.items:
@@ -140,7 +144,7 @@ class Turn:
         if todos and command.done and not await self.count_open():
             said.append("That was the last one. Enjoy the rest of your day!")
         said += unclear(found)
-        async for event in self.changed(" ".join(said)) if todos else say(" ".join(said)):
+        async for event in say(" ".join(said)):
             yield event
 
     async def rename(self, command: commands.Rename) -> AsyncIterator[Event]:
@@ -149,10 +153,12 @@ class Turn:
             async for event in say(" ".join(unclear(found))):
                 yield event
             return
-        todo = found.items[0]
-        old, todo.title = todo.title, command.title[:200]
-        await todo.asave(update_fields=["title"])
-        async for event in self.changed(f"Renamed {names([old])} to {names([todo.title])}."):
+        todo, title = found.items[0], command.title[:200]
+        call = self.call(change_todo, id=todo.pk, changes={"title": title})
+        async for event in call.events():
+            yield event
+        renamed = f"Renamed {names([todo.title])} to {names([title])}."
+        async for event in say(call.result.content if failed(call) else renamed):
             yield event
 
     async def ask_to_delete(self, command: commands.Delete) -> AsyncIterator[Event]:
@@ -172,46 +178,29 @@ class Turn:
             f"Deleting cannot be undone, so please confirm: {names(todo.title for todo in todos)}."
         ):
             yield event
-        # The signed id says what was asked for: the answer needs no memory on the server
-        # and can only confirm what the person has seen.
-        token = signing.dumps([todo.pk for todo in todos], salt=self.approval_salt)
-        count = len(todos)
-        interrupt = {
-            "id": token,
-            "reason": "delete_todos",
-            "message": f"Delete {names([todos[0].title])}?"
-            if count == 1
-            else f"Delete {count} to-dos?",
-            "metadata": {"titles": [todo.title for todo in todos]},
-        }
-        self.ending = {"outcome": {"type": "interrupt", "interrupts": [interrupt]}}
-
-    async def resume(self, answers: Sequence[Mapping[str, Any]]) -> AsyncIterator[Event]:
-        doomed: set[int] = set()
-        for answer in answers:
-            if is_approved(answer):
-                doomed |= self.asked_for(answer.get("interruptId"))
-        todos = [todo for todo in await load(self.scope) if todo.pk in doomed]
-        if not todos:
-            approved = any(is_approved(answer) for answer in answers)
-            async for event in say(
-                "Those entries are gone already." if approved else "Alright, everything stays."
-            ):
-                yield event
-            return
-        await Todo.objects.filter(scope=self.scope, pk__in=doomed).adelete()
-        async for event in self.changed(f"Deleted {names(todo.title for todo in todos)}."):
+        call = self.call(delete_todos, ids=[todo.pk for todo in todos])
+        async for event in call.events():
             yield event
+        if call.interrupt:
+            self.ending = {"outcome": {"type": "interrupt", "interrupts": [call.interrupt]}}
 
-    def asked_for(self, token: Any) -> set[int]:
-        try:
-            return set(signing.loads(str(token), salt=self.approval_salt, max_age=APPROVAL_SECONDS))
-        except signing.BadSignature:
-            return set()
-
-    @property
-    def approval_salt(self) -> str:
-        return f"demo.todo.delete:{self.scope}"
+    async def resume(self) -> AsyncIterator[Event]:
+        calls = resumed(self.session, [delete_todos])
+        if not calls:
+            async for event in say("That was answered before, or never asked."):
+                yield event
+        for call in calls:
+            async for event in call.events():
+                yield event
+            if not failed(call):
+                titles = json.loads(call.result.content)["deleted"]
+                text = f"Deleted {names(titles)}."
+            elif call.refused:
+                text = "Alright, everything stays."
+            else:
+                text = call.result.content
+            async for event in say(text):
+                yield event
 
     async def show(self, command: commands.Show) -> AsyncIterator[Event]:
         todos = await load(self.scope)
@@ -232,21 +221,12 @@ class Turn:
             async for event in speech.call(tool, arguments):
                 yield event
 
-    async def changed(self, text: str) -> AsyncIterator[Event]:
-        """The new state, then the sentence about it."""
-        yield await snapshot(self.scope)
-        async for event in say(text):
-            yield event
-
     async def count_open(self) -> int:
         return await Todo.objects.filter(scope=self.scope, done=False).acount()
 
 
-def is_approved(answer: Mapping[str, Any]) -> bool:
-    payload = answer.get("payload")
-    return answer.get("status") == "resolved" and (
-        payload is True or (isinstance(payload, Mapping) and payload.get("approved") is True)
-    )
+def failed(call: ToolCall) -> bool:
+    return call.result is not None and call.result.error
 
 
 def tool_results(messages: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

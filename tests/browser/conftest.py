@@ -42,7 +42,7 @@ def start_demo(
     database = migrated_database(folder)
     with ExitStack() as running:
 
-        def start(**options: str) -> Demo:
+        def start(**options: Any) -> Demo:
             demo = Demo(folder / str(len(demos)), database, **options)
             demos.append(demo)
             return running.enter_context(demo)

@@ -42,7 +42,7 @@ def migrated_database(folder: Path) -> Path:
 
 def environment(**ours: str) -> dict[str, str]:
     """What the demo sees: nothing of the settings of this test run."""
-    foreign = ("DJANGO_", "DEMO_", "COVERAGE_")
+    foreign = ("DJANGO_", "DEMO_", "COVERAGE_", "OPENAI_", "ANTHROPIC_", "GOOGLE_")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
     return inherited | {"PYTHONUNBUFFERED": "1"} | ours
 
@@ -51,11 +51,22 @@ class Demo:
     """The demo, served by `daphne` or `runserver`. Killed and started again it is the same site."""
 
     def __init__(
-        self, folder: Path, database: Path, *, server: str = "daphne", **ours: str
+        self,
+        folder: Path,
+        database: Path,
+        *,
+        server: str = "daphne",
+        beside: Demo | None = None,
+        **ours: str,
     ) -> None:
         folder.mkdir()
-        shutil.copy(database, folder / "demo.sqlite3")
-        self._environment = environment(DEMO_DATABASE=str(folder / "demo.sqlite3"), **ours)
+        if beside is None:
+            self.database = folder / "demo.sqlite3"
+            shutil.copy(database, self.database)
+        else:
+            # Another process of the same site.
+            self.database = beside.database
+        self._environment = environment(DEMO_DATABASE=str(self.database), **ours)
         self._server = server
         self._log = folder / "server.txt"
         self._process: subprocess.Popen[bytes] | None = None

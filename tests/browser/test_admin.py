@@ -1,18 +1,40 @@
 """Conversations in the admin, as those who run the site see them."""
 
 import json
+import os
 import re
 
 import pytest
 
+from tests.admin.many import LONG, id_of
+
 from . import writing
 from .visitor import Visitor, expect
+
+#: ADMIN=long fills the site with 100,000 threads and a run of 20,000 events.
+IS_LONG = os.environ.get("ADMIN") == "long"
+THREADS = 100_000 if IS_LONG else 12_000
+EVENTS = 20_000 if IS_LONG else 3_000
+
+FILL = (
+    "from tests.admin.many import long_run, many_threads; "
+    f"many_threads({THREADS}); long_run({EVENTS})"
+)
+
+#: Milliseconds until the whole page had come, and until it was shown.
+TIMES = """() => {
+    const page = performance.getEntriesByType("navigation")[0];
+    return [page.responseEnd - page.requestStart, page.loadEventEnd];
+}"""
 
 
 @pytest.fixture
 def keeper(visit, start_demo) -> Visitor:
     """A visitor who is also signed in to the admin, in the tab that is open."""
-    site = start_demo()
+    return signed_in(visit, start_demo())
+
+
+def signed_in(visit, site) -> Visitor:
     site.manage("demo_user")
     visitor = visit(site)
     # The admin's pages name no icon, so browsers ask for one where it used to be.
@@ -114,3 +136,51 @@ def test_live_run__stopped_and_deleted(keeper: Visitor, tmp_path):
     keeper.page.get_by_role("button", name=re.compile("Yes")).click()
     expect(keeper.page.locator(".messagelist")).to_have_text("1 thread deleted.")
     expect(keeper.page.locator("#result_list")).to_have_count(0)
+
+
+@pytest.mark.timeout(300)
+def test_pages__of_a_busy_site(visit, start_demo, tmp_path):
+    """Lists, filters, searches, conversations and timelines of very many rows: whole, legible, and
+    no wider than the page. What they took is printed."""
+    site = start_demo()
+    site.manage("shell", "-c", FILL)
+    keeper = signed_in(visit, site)
+    page = keeper.page
+    threads, runs = f"{site.url}/admin/copilotkit/thread/", f"{site.url}/admin/copilotkit/run/"
+    print(f"\n{THREADS} threads, a run of {EVENTS} events; ms of the answer, ms until shown")
+
+    def shown(name: str, url: str = "") -> None:
+        if url:
+            page.goto(url)
+        answered, loaded = page.evaluate(TIMES)
+        print(f"{name:24} {answered:7.0f} {loaded:7.0f}")
+        expect_no_overflow(keeper)
+        assert keeper.unnamed_controls() == []
+        page.screenshot(path=tmp_path / f"{name}.png", full_page=True)
+
+    shown("threads", threads)
+    expect(page.locator("#result_list tbody tr")).to_have_count(50)
+    expect(page.locator(".paginator")).to_contain_text("10")
+    shown("threads-last-page", f"{threads}?p=200")
+    shown("threads-archived", f"{threads}?archived__exact=1")
+    shown("threads-agent", f"{threads}?agent=writer")
+    page.goto(threads)
+    page.locator("#searchbar").fill(id_of(THREADS - 1))
+    page.locator("#searchbar").press("Enter")
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
+    shown("threads-searched")
+    shown("long-thread", f"{threads}?q={LONG}")
+    page.locator("#result_list tbody th a").first.click()
+    expect(page.locator(".ck-turn .ck-assistant").first).to_be_visible()
+    shown("conversation")
+    page.get_by_role("link", name="Run 1", exact=True).click()
+    expect(page.locator(".ck-timeline details")).to_have_count(100)
+    shown("timeline")
+    address = page.url.partition("?")[0]
+    shown("timeline-last-page", f"{address}?form=raw&start={EVENTS - 100}")
+    shown("runs", runs)
+    page.set_viewport_size({"width": 390, "height": 844})
+    shown("threads-phone", threads)
+    shown("timeline-phone", address)
+    page.emulate_media(color_scheme="dark")
+    shown("timeline-phone-dark", address)

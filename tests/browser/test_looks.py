@@ -154,6 +154,6 @@ def test_keyboard__reaches_everything(visitor: Visitor):
 
     visitor.page.keyboard.type("add buy milk")
     visitor.page.keyboard.press("Enter")
-    expect(visitor.answers).to_have_text("Added “Buy milk”.")
+    expect(visitor.answers.last).to_have_text("Added “Buy milk”.")
     visitor.wait_for_end()
     expect(visitor.composer).to_be_focused()

@@ -15,8 +15,8 @@ def test_list__of_one_person(visitor: Visitor):
     expect(visitor.threads.first).to_contain_text("Help")
 
     visitor.thread("Add buy milk").get_by_role("button").first.click()
-    expect(visitor.messages).to_have_count(2)
-    expect(visitor.answers).to_have_text("Added “Buy milk”.")
+    expect(visitor.messages).to_have_count(3)
+    expect(visitor.answers).to_have_text(["create_todo", "Added “Buy milk”."])
 
     visitor.thread("Add buy milk").hover()
     visitor.page.get_by_role("button", name="Rename Add buy milk").click()

@@ -66,7 +66,7 @@ def test_server_dies__in_the_middle(visit, fragile):
     before = visitor.conversation()
     visitor.reload()
     expect(visitor.messages).to_have_count(4)
-    assert visitor.conversation() == before
+    visitor.expect_conversation(before)
 
 
 def test_refused_path__single_route(visit):
@@ -86,5 +86,5 @@ def test_refused_path__single_route(visit):
     assert "agent/run" in methods
     assert visitor.runs() == []
     visitor.reload()
-    expect(visitor.messages).to_have_count(2)
+    expect(visitor.messages).to_have_count(3)
     assert len(visitor.listed()) == 1

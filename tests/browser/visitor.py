@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -137,6 +138,13 @@ class Visitor:
     def conversation(self) -> list[str]:
         """The words of all messages in the order of the screen."""
         return [normal(text) for text in self.messages.all_inner_texts()]
+
+    def expect_conversation(self, words: list[str]) -> None:
+        """Wait until it reads like that: a message is on the screen before its words are."""
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while self.conversation() != words and time.monotonic() < deadline:
+            self.page.wait_for_timeout(50)
+        assert self.conversation() == words
 
     @property
     def approval(self) -> Locator:

@@ -41,6 +41,12 @@ class Visitor:
         self.messages.append({"id": f"u{self.turns}", "role": "user", "content": text})
         return await self.run(**extra)
 
+    async def ask(self, text: str) -> list[dict[str, Any]]:
+        """Say something that a call comes of which is not answered yet."""
+        events = await self.say(text)
+        self.messages += tool_calls(events)
+        return events
+
     async def run(self, **extra: Any) -> list[dict[str, Any]]:
         self.turns += 1
         body = {
@@ -70,6 +76,11 @@ def interrupts(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def tool_calls(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The assistant messages an official client would make of the tool calls."""
+    arguments: dict[str, str] = {}
+    for event in events:
+        if event["type"] == "TOOL_CALL_ARGS":
+            call_id = event["toolCallId"]
+            arguments[call_id] = arguments.get(call_id, "") + event["delta"]
     return [
         {
             "id": event["toolCallId"],
@@ -78,7 +89,10 @@ def tool_calls(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 {
                     "id": event["toolCallId"],
                     "type": "function",
-                    "function": {"name": event["toolCallName"], "arguments": "{}"},
+                    "function": {
+                        "name": event["toolCallName"],
+                        "arguments": arguments[event["toolCallId"]],
+                    },
                 }
             ],
         }
@@ -93,13 +107,15 @@ async def converse() -> dict[str, Any]:
     said["add"] = await ada.say("add buy milk and call Bob")
     said["done"] = await ada.say("done milk")
 
-    said["ask"] = await ada.say("delete done")
+    said["ask"] = await ada.ask("delete done")
     answer = {"interruptId": interrupts(said["ask"])[0]["id"], "status": "resolved"}
+    approval = {**answer, "payload": {"approved": True}}
     await bob.page()
-    said["stolen"] = await bob.run(resume=[{**answer, "payload": {"approved": True}}])
+    said["stolen"] = await bob.run(resume=[approval])
+    said["forged"] = await bob.run(resume=[approval], messages=ada.messages)
     said["cancelled"] = await ada.run(resume=[{**answer, "status": "cancelled"}])
     said["page before"] = await ada.page()
-    said["approved"] = await ada.run(resume=[{**answer, "payload": {"approved": True}}])
+    said["approved"] = await ada.run(resume=[approval])
     said["page after"] = await ada.page()
     said["page of another"] = await bob.page()
 

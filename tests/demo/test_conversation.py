@@ -52,6 +52,16 @@ def test_todo__shares_its_state(said):
     assert text(said["done"]) == "Ticked off “Buy milk”."
 
 
+def test_todo__uses_tools(said):
+    """What it does are calls of tools, which any agent with a model could make."""
+    starts = [e["toolCallName"] for e in said["add"] if e["type"] == "TOOL_CALL_START"]
+    results = [json.loads(e["content"]) for e in said["add"] if e["type"] == "TOOL_CALL_RESULT"]
+
+    assert starts == ["create_todo", "create_todo"]
+    assert [result["title"] for result in results] == ["Buy milk", "Call Bob"]
+    assert set(results[0]) == {"id", "title", "done"}
+
+
 def test_todo__asks_before_deleting(said):
     """Deleting waits for an approval and does nothing without one."""
     outcome = said["ask"][-1]["outcome"]
@@ -65,6 +75,7 @@ def test_todo__asks_before_deleting(said):
 def test_todo__approval_of_somebody_else(said):
     """A question put to one visitor cannot be answered by another."""
     assert "Deleted" not in text(said["stolen"])
+    assert "not on the list any more" in text(said["forged"])
 
 
 def test_todo__approved(said):

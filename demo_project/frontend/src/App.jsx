@@ -1,5 +1,6 @@
 import { useAgent, useCopilotKit } from "@copilotkit/react-core/v2";
 import { useEffect, useState } from "react";
+import { Account } from "./Account.jsx";
 import { Chat } from "./Chat.jsx";
 import { Drawer } from "./Drawer.jsx";
 import { clearErrors } from "./errors.js";
@@ -18,7 +19,7 @@ export function App({ config }) {
   const { agentId, threadId, liveId, key, began } = place;
   const { copilotkit } = useCopilotKit();
   const { agent } = useAgent({ agentId });
-  const todos = useTodos(config);
+  const todos = useTodos(config, agent);
   const [drawer, setDrawer] = useState(null);
   const about = config.agents.find(({ id }) => id === agentId);
   usePageTools();
@@ -40,6 +41,8 @@ export function App({ config }) {
   }, [agent, agentId, threadId, began]);
 
   const open = (nextAgentId, nextThreadId) => {
+    const { href } = config.agents.find(({ id }) => id === nextAgentId);
+    if (href) return window.location.assign(href);
     setDrawer(null);
     leave(copilotkit.getAgent(agentId));
     place.open(nextAgentId, nextThreadId);
@@ -56,13 +59,14 @@ export function App({ config }) {
   const list = <Todos todos={todos} agent={agent} />;
 
   return (
-    <div className={`page ${agentId === "default" ? "with-todos" : ""}`}>
+    <div className={`page ${about.keepsTodos ? "with-todos" : ""}`}>
       <a className="skip" href="#chat">
         Skip to the conversation
       </a>
       <Header
         agents={config.agents}
         agentId={agentId}
+        account={config.account}
         onAgent={(id) => id !== agentId && open(id, undefined)}
         openTodos={todos.filter((todo) => !todo.done).length}
         onDrawer={setDrawer}
@@ -79,13 +83,14 @@ export function App({ config }) {
           onNew={() => open(agentId, undefined)}
         />
       </main>
-      {agentId === "default" && (
+      {about.keepsTodos && (
         <aside className="state" aria-label="To-dos">
           {list}
         </aside>
       )}
       <Drawer open={drawer === "threads"} side="left" label="Conversations" onClose={() => setDrawer(null)}>
         {threads}
+        <Account {...config.account} />
       </Drawer>
       <Drawer open={drawer === "todos"} side="right" label="To-dos" onClose={() => setDrawer(null)}>
         {list}

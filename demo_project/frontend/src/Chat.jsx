@@ -4,6 +4,11 @@ import { Composer } from "./Composer.jsx";
 import { useSay } from "./say.js";
 
 const MENU = "Things to say";
+/** What the answers to a question are called, by what it is about. */
+const WORDS = {
+  delete: { yes: "Delete", no: "Keep", danger: true },
+  other: { yes: "Yes", no: "No" },
+};
 const SCROLL_VIEW = { scrollToBottomButton: { "aria-label": "Scroll to the end" } };
 
 export function Chat({ about, agent, threadId, onNew }) {
@@ -20,14 +25,19 @@ export function Chat({ about, agent, threadId, onNew }) {
   );
   useInterrupt({
     agentId: about.id,
-    render: ({ interrupt, resolve, cancel }) => (
-      <Approval
-        key={interrupt.id}
-        question={interrupt.message}
-        titles={interrupt.metadata?.titles ?? []}
-        onApprove={() => resolve({ approved: true })}
-        onCancel={() => cancel()}
-      />
+    render: ({ interrupts, resolve, cancel }) => (
+      <>
+        {interrupts.map(({ id, message, metadata }) => (
+          <Approval
+            key={id}
+            question={message}
+            titles={metadata?.titles ?? []}
+            words={WORDS[metadata?.action] ?? WORDS.other}
+            onApprove={() => resolve({ approved: true }, id)}
+            onCancel={() => cancel(id)}
+          />
+        ))}
+      </>
     ),
   });
   useImpliedCancel(agent);
@@ -58,7 +68,7 @@ export function Chat({ about, agent, threadId, onNew }) {
           chatInputPlaceholder: about.placeholder,
           welcomeMessageText: about.welcome,
           chatInputToolbarAddButtonLabel: MENU,
-          chatDisclaimerText: "No model, no key: these agents are plain Python.",
+          chatDisclaimerText: about.notice ?? "No model, no key: this agent is plain Python.",
         }}
       />
       {step && agent.isRunning && (
@@ -78,7 +88,7 @@ export function Chat({ about, agent, threadId, onNew }) {
   );
 }
 
-function Approval({ question, titles, onApprove, onCancel }) {
+function Approval({ question, titles, words, onApprove, onCancel }) {
   const [answered, setAnswered] = useState(false);
   const answer = (reply) => () => {
     setAnswered(true);
@@ -97,11 +107,16 @@ function Approval({ question, titles, onApprove, onCancel }) {
         </ul>
       )}
       <div className="answers">
-        <button type="button" className="button danger" disabled={answered} onClick={answer(onApprove)}>
-          Delete
+        <button
+          type="button"
+          className={`button ${words.danger ? "danger" : ""}`}
+          disabled={answered}
+          onClick={answer(onApprove)}
+        >
+          {words.yes}
         </button>
         <button type="button" className="button" disabled={answered} onClick={answer(onCancel)}>
-          Keep
+          {words.no}
         </button>
       </div>
     </div>

@@ -1,8 +1,10 @@
+import { Account } from "./Account.jsx";
 import { List, Mark, Menu, Moon, Sun } from "./icons.jsx";
 import { setMode, useLook } from "./look.js";
 
-export function Header({ agents, agentId, onAgent, openTodos, onDrawer }) {
+export function Header({ agents, agentId, account, onAgent, openTodos, onDrawer }) {
   const { dark } = useLook();
+  const { keepsTodos } = agents.find(({ id }) => id === agentId);
   return (
     <header className="header">
       <button
@@ -41,7 +43,7 @@ export function Header({ agents, agentId, onAgent, openTodos, onDrawer }) {
         >
           {dark ? <Sun /> : <Moon />}
         </button>
-        {agentId === "default" && (
+        {keepsTodos && (
           <button
             type="button"
             className="icon-button todos-button"
@@ -52,6 +54,7 @@ export function Header({ agents, agentId, onAgent, openTodos, onDrawer }) {
             {openTodos > 0 && <span className="count">{openTodos}</span>}
           </button>
         )}
+        <Account {...account} />
       </div>
     </header>
   );

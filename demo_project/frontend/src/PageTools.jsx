@@ -1,6 +1,6 @@
-import { useAgentContext, useFrontendTool } from "@copilotkit/react-core/v2";
+import { useAgentContext, useFrontendTool, useRenderTool } from "@copilotkit/react-core/v2";
 import { z } from "zod";
-import { Palette } from "./icons.jsx";
+import { Check, Close, Palette, Wrench } from "./icons.jsx";
 import { ACCENTS, setAccent, setMode, useLook } from "./look.js";
 
 /** What agents may know about this page and do to it. */
@@ -32,6 +32,27 @@ export function usePageTools() {
     },
     render: ({ args }) => <Changed what="Theme" value={args.mode} />,
   });
+  // Tools of the server, which the page only hears of.
+  useRenderTool({ name: "*", render: Called });
+}
+
+function Called({ name, result }) {
+  const { error } = parsed(result);
+  const Icon = result === undefined ? Wrench : error ? Close : Check;
+  return (
+    <p className="chip called" title={error}>
+      <Icon size={14} />
+      <code>{name}</code>
+    </p>
+  );
+}
+
+function parsed(result) {
+  try {
+    return JSON.parse(result) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 function Changed({ what, value, swatch }) {

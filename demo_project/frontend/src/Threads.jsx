@@ -11,12 +11,15 @@ export function Threads({ agentId, agent, liveId, onOpen, onNew }) {
   const [archived, setArchived] = useState(false);
   const list = useThreads({ agentId, includeArchived: archived, limit: 40 });
   const { isLoading, listError, refetchThreads } = list;
-  const threads = useWithStarted(list.threads, agentId, refetchThreads);
+  // The server tells of changes as they happen, if it can.
+  const told = copilotkit.threadEndpoints?.realtimeMetadata === true;
+  const threads = useWithStarted(list.threads, agentId, told ? null : refetchThreads);
   const editable = copilotkit.threadEndpoints?.mutations !== false;
   useMinutes();
 
-  // The client fetches the list once; runs change it.
+  // Otherwise the client fetches the list once; runs change it.
   useEffect(() => {
+    if (told) return undefined;
     const refetch = () => refetchThreads();
     const { unsubscribe } = agent.subscribe({
       onRunStartedEvent: refetch,
@@ -24,7 +27,7 @@ export function Threads({ agentId, agent, liveId, onOpen, onNew }) {
       onRunFailed: refetch,
     });
     return unsubscribe;
-  }, [agent, refetchThreads]);
+  }, [agent, refetchThreads, told]);
 
   const attempt = (change) => change.catch((error) => reportError({ error }));
   return (

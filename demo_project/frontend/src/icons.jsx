@@ -32,7 +32,12 @@ export const Sun = icon(
   </>,
 );
 export const Moon = icon(<path d="M20 14.5A8.5 8.5 0 0 1 9.5 4 8.5 8.5 0 1 0 20 14.5z" />);
+export const SignIn = icon(<path d="M14 4h5v16h-5M4 12h10M10.5 8.5 14 12l-3.5 3.5" />);
+export const SignOut = icon(<path d="M10 4H5v16h5M10 12h10M16.5 8.5 20 12l-3.5 3.5" />);
 export const List = icon(<path d="m4 7 1.5 1.5L8 6M4 16l1.5 1.5L8 15M12 7h8M12 16h8" />);
+export const Wrench = icon(
+  <path d="M14.5 6.5a4 4 0 0 1 5-1l-3 3 .5 2 2 .5 3-3a4 4 0 0 1-5.5 4.8L9 20.3a2.1 2.1 0 0 1-3-3l7.5-7.5a4 4 0 0 1 1-3.3z" />,
+);
 export const Palette = icon(
   <>
     <path d="M12 3a9 9 0 1 0 0 18c1.5 0 2-1 1.6-2.2-.5-1.4.3-2.8 1.9-2.8H18a3 3 0 0 0 3-3c0-5.5-4-10-9-10z" />

@@ -3,12 +3,13 @@ import { useCallback, useEffect, useState } from "react";
 
 let fresh = 0;
 
-// `key` tells one new conversation from the next.
+// Agents with an `href` are on another page. `key` tells one new conversation from the next.
 function read(agents) {
   const query = new URLSearchParams(window.location.search);
   const agentId = query.get("agent");
+  const here = agents.filter((agent) => !agent.href);
   return {
-    agentId: agents.some((agent) => agent.id === agentId) ? agentId : agents[0].id,
+    agentId: here.some((agent) => agent.id === agentId) ? agentId : here[0].id,
     threadId: query.get("thread") || undefined,
     key: ++fresh,
   };

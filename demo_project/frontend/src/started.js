@@ -20,7 +20,7 @@ export function forgetStarted(gone) {
   if (started.some(gone)) publish(started.filter((thread) => !gone(thread)));
 }
 
-/** The rows of `threads` preceded by what is still missing there; asks again until it arrives. */
+/** The rows of `threads` preceded by what is still missing there; with `refetch` asks until it arrives. */
 export function useWithStarted(threads, agentId, refetch) {
   const all = useSyncExternalStore(
     (listener) => {
@@ -39,7 +39,7 @@ export function useWithStarted(threads, agentId, refetch) {
   });
   const waiting = missing.length > 0;
   useEffect(() => {
-    if (!waiting) return undefined;
+    if (!waiting || !refetch) return undefined;
     const timer = setInterval(refetch, INTERVAL);
     return () => clearInterval(timer);
   }, [waiting, refetch]);
