@@ -6,7 +6,7 @@ import pytest
 
 from copilotkit_django.runners import InMemoryRunner
 from tests.acting import Parrot
-from tests.integration.conftest import alice, bob, nobody  # noqa: F401
+from tests.integration.conftest import alice, bob, nobody, serve  # noqa: F401
 from tests.integration.site import by_header
 
 from .pages import Project

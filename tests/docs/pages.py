@@ -34,7 +34,7 @@ class Block:
     def run(self, namespace: dict[str, Any]) -> None:
         """Execute it as part of its module. Tracebacks name the line on the page."""
         padded = "\n" * self.line + self.code
-        exec(compile(padded, str(self.page), "exec"), namespace)
+        exec(compile(padded, str(self.page), "exec", dont_inherit=True), namespace)
 
 
 def blocks(page: str) -> list[Block]:

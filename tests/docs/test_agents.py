@@ -14,6 +14,8 @@ from django.core.management import call_command
 from django.db import connection, models
 
 from copilotkit_django.hooks import copilotkit
+from copilotkit_django.testing import FakeLLM
+from tests.frameworks.cases.langgraph import forget_clients
 from tests.integration.site import Caller, first_event
 from tests.talk import events_in, kinds, run_input, text_of, user_message, within
 
@@ -615,6 +617,36 @@ def test_http__timeout(project):
     assert project["mysite.agents"].almanac.timeout == 60
 
 
+@page("An agent behind HTTP")
+async def test_http__own_threads(project, server, alice, bob):
+    """The endpoint gets a key of the thread that no other owner has; the page gets its own id."""
+    project["mysite.agents"].almanac.url = server.url
+    project["mysite.agents"].almanac.own_threads = True
+    server.streams(ANSWER)
+
+    hers, his = [await caller.run(run_input("what day?")) for caller in (alice, bob)]
+
+    first, second = (asked.data["threadId"] for asked in server.asked)
+    assert len({first, second, "t1"}) == 3
+    for answer in (hers, his):
+        assert {event.get("threadId", "t1") for event in answer.events} == {"t1"}
+
+
+@page("An agent of another runtime")
+async def test_runtime(project, server, alice):
+    """The other runtime is sent the envelope of its single route."""
+    project["mysite.agents"].forecaster.url = server.url
+    server.streams(ANSWER)
+
+    events = (await alice.run(run_input("what day?"))).events
+
+    assert text_of(events) == "It is Friday."
+    [asked] = server.asked
+    assert asked.data["method"] == "agent/run"
+    assert asked.data["params"] == {"agentId": "weatherAgent"}
+    assert asked.data["body"]["messages"][0]["content"] == "what day?"
+
+
 @page("Capabilities")
 async def test_capabilities(project, alice):
     """They stand in /info."""
@@ -624,3 +656,27 @@ async def test_capabilities(project, alice):
         "default": {"state": {"snapshots": True, "deltas": True}},
         "shredder": {"humanInTheLoop": {"supported": True, "interrupts": True}},
     }
+
+
+@in_database
+@pytest.mark.filterwarnings("default")
+@page.elsewhere("Agents of other frameworks")
+async def test_framework(settings, monkeypatch, serve):
+    """The agent of LangChain calls its tool, which knows who asks."""
+    pytest.importorskip("ag_ui_langgraph")
+    pytest.importorskip("copilotkit")
+    pytest.importorskip("langchain_openai")
+    forget_clients()
+    ada = await signed_in("ada")
+    with FakeLLM() as llm:
+        for name, value in llm.environment("openai").items():
+            monkeypatch.setenv(name, value)
+        project = page.project("Agents of other frameworks")
+        try:
+            serve(agents={"default": project["mysite.agents"].assistant}, authentication="session")
+
+            events = (await ada.run(run_input("call about_me"))).events
+        finally:
+            project.forget()
+
+    assert text_of(events).startswith("The tool said: ada, no group, joined ")

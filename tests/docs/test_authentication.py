@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from unittest.mock import Mock
 
 import jwt
 import pytest
@@ -13,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.test import RequestFactory
 
 from copilotkit_django.identity import ANONYMOUS_COOKIE
+from copilotkit_django.signals import scope_merged
 from tests.integration.site import Caller
 from tests.talk import run_input, text_of
 
@@ -20,7 +22,8 @@ from .pages import Page
 
 KEY = "0123456789abcdef0123456789abcdef"
 
-page = Page("how-to/authentication.md")
+drafts = Mock()
+page = Page("how-to/authentication.md", mysite__models={"Draft": drafts})
 
 in_database = pytest.mark.django_db(transaction=True)
 
@@ -92,6 +95,30 @@ def test_anonymous__page(project, monkeypatch):
     answer = view.chat(RequestFactory().get("/"))
 
     assert ANONYMOUS_COOKIE in answer.cookies
+
+
+@in_database
+@page("When a visitor signs in")
+async def test_merge__receiver(project, settings, sign_in):
+    """What the project keeps by scope goes where the threads go."""
+    settings.COPILOTKIT = {**settings.COPILOTKIT, "AUTHENTICATION": "anonymous"}
+    visitor = Caller(headers={"origin": "http://testserver"})
+    await visitor.ask("GET", "/info")
+    await visitor.run(run_input("mine"))
+    ada = await sign_in("ada")
+    ada.client.cookies[ANONYMOUS_COOKIE] = visitor.client.cookies[ANONYMOUS_COOKIE].value
+
+    try:
+        answer = await ada.connect(run_input())
+    finally:
+        scope_merged.disconnect(project["mysite.receivers"].move_drafts)
+
+    assert text_of(answer.events) == "mine"
+    # Once for each endpoint of this process that there may still be.
+    assert drafts.objects.filter.call_args.kwargs["scope"].startswith("anon:")
+    drafts.objects.filter.return_value.update.assert_any_call(
+        scope=f"user:{(await User.objects.aget()).pk}"
+    )
 
 
 @page("A token with claims")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from django.core.cache import cache
 
+from copilotkit_django.budgets import Budget, budgets_from, callable_from
 from copilotkit_django.conf import Options
 from copilotkit_django.hooks import RequestContext
 from copilotkit_django.rates import Rate, rates_from
@@ -32,12 +33,24 @@ def code():
 
 def test_settings__usable(code):
     """What the page writes into the settings is what they take."""
-    small, anonymous, by_plan, _ = code
+    small, anonymous, by_plan, _, tokens, by_user, named = code
 
     assert rates_from(small["COPILOTKIT"]["RATE_LIMITS"])["run"] == (Rate("30/m"),)
     limits = rates_from(anonymous["COPILOTKIT"]["RATE_LIMITS"])["run"]
     assert limits == (Rate("10/m"), Rate("60/m", "ip"))
     assert rates_from({"run": by_plan["by_plan"]})
+    day, month = budgets_from(tokens["COPILOTKIT"]["TOKEN_BUDGETS"])
+    assert (day, month) == (Budget(200_000, 86_400), Budget(2_000_000, 30 * 86_400))
+    assert callable_from(by_user["by_plan"])
+    assert named["COPILOTKIT"]["TOKEN_BUDGETS"] == "mysite.budgets.by_plan"
+
+
+@pytest.mark.parametrize(("is_staff", "expected"), [(True, ()), (False, (Budget(50_000, 86_400),))])
+def test_budget__by_plan(code, is_staff, expected):
+    """So does the one for budgets."""
+    asked = code[5]["by_plan"](None, SimpleNamespace(is_staff=is_staff))
+
+    assert budgets_from(asked) == expected
 
 
 @pytest.mark.parametrize(("is_staff", "rate"), [(True, "300/h"), (False, "20/h")])
@@ -57,5 +70,5 @@ def test_table__of_defaults():
         for name, number, unit in rows
     }
 
-    assert len(shown) == 5
+    assert len(shown) == 8
     assert shown == {name: getattr(Options(), name) for name in shown}
