@@ -80,7 +80,8 @@ class Sql:
         """Close the connection of this thread, which has failed, and get rid of others like it."""
         self.connection.close()
         pool = getattr(self.connection, "pool", None)
-        if pool is not None:
+        # One that is not open yet would lose the connection it grows by, and never grow again.
+        if pool is not None and not pool.closed:
             # It would hand out one connection after the other that the server has closed.
             with suppress(Exception):
                 pool.check()
