@@ -64,13 +64,10 @@ class ReaderThreads:
                 result = function()
         except Error as error:
             self._store.disconnect()
-            # Followers ask many times a second: it is said once.
-            logger.log(
-                logging.DEBUG if self._unreadable else logging.ERROR,
-                "The database cannot be read: %s",
-                error,
-            )
+            # Followers ask many times a second: it is said once, by one of the threads.
+            level = logging.DEBUG if self._unreadable else logging.ERROR
             self._unreadable = True
+            logger.log(level, "The database cannot be read: %s", error)
             raise StoreDown from error
         else:
             self._unreadable = False
