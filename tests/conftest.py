@@ -1,6 +1,8 @@
 import asyncio
+import contextlib
 import inspect
 import os
+from typing import Any
 
 import hypothesis
 import pytest
@@ -34,23 +36,46 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 
 
 @pytest.fixture(autouse=True)
-def no_task_left_behind(request: pytest.FixtureRequest) -> None:
-    """Watch every coroutine test for tasks that outlive it."""
+def nothing_left_behind(request: pytest.FixtureRequest) -> None:
+    """Watch every coroutine test for tasks and connections that outlive it."""
     if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
-        request.getfixturevalue("_tasks_of_this_test")
+        request.getfixturevalue("_loop_of_this_test")
 
 
 @pytest.fixture
-async def _tasks_of_this_test():
-    """Fail a test whose tasks are still running a second after its other fixtures ended."""
-    before = asyncio.all_tasks()
+def closes_connections() -> bool:
+    """Whether connections can be closed by those who open them."""
+    return True
+
+
+@pytest.fixture
+async def _loop_of_this_test(closes_connections: bool):
+    """Fail a test if something of its own is on its loop a second after its other fixtures ended.
+
+    Forgotten connections are told of by a warning when they are collected, in any later test.
+    """
+
+    def running() -> set[Any]:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        return tasks | _connections() if closes_connections else tasks
+
+    before = running()
     yield
-    left = asyncio.all_tasks() - before - {asyncio.current_task()}
-    if left:
-        _, left = await asyncio.wait(left, timeout=1)
-    if left:
-        names = "\n".join(f"  {task!r}" for task in left)
-        pytest.fail(f"tasks still running at the end of the test:\n{names}", pytrace=False)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while running() - before:  # noqa: ASYNC110 - connections tell nobody
+                await asyncio.sleep(0.01)
+    if left := running() - before:
+        names = "\n".join(f"  {each!r}" for each in left)
+        pytest.fail(f"left on the loop at the end of the test:\n{names}", pytrace=False)
+
+
+def _connections() -> set[asyncio.BaseTransport]:
+    """The connections from which or to which this loop moves bytes."""
+    watched = asyncio.get_running_loop()._selector.get_map().values()
+    handles = [handle for key in watched for handle in key.data if handle]
+    owners = [getattr(handle._callback, "__self__", None) for handle in handles]
+    return {each for each in owners if isinstance(each, asyncio.BaseTransport)}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 Event = dict[str, Any]
 T = TypeVar("T")
 
-#: Longer than anything here takes, shorter than the patience of whoever reads a hanging build.
-SECONDS = 5.0
+#: Longer than anything here takes on a machine that is busy with something else, shorter than the
+#: patience of whoever reads a hanging build.
+SECONDS = 30.0
 
 
 def user_message(text: str, id: str = "u1") -> Event:

@@ -148,7 +148,8 @@ async def test_stream__resumed(serve, alice, calls):
 
     assert answer.body.startswith(b"id: ")
     await until(lambda: len(calls) == 2)
-    assert calls[1].body == b"".join(
+    connected = next(after for after in calls if after.route.method == "agent/connect")
+    assert connected.body == b"".join(
         line + b"\n\n"
         for line in answer.body.replace(b"\n\n", b"\n").split(b"\n")
         if b"data" in line

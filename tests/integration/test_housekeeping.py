@@ -15,6 +15,7 @@ from django.utils import timezone
 from copilotkit_django.models import Run, Thread
 from copilotkit_django.runners import ThreadRef
 from copilotkit_django.runners.database import DatabaseRunner
+from copilotkit_django.runners.leases import log_of
 from tests.acting import Parrot, Staged
 from tests.talk import collect, within
 from tests.unit.runners.requests import request_for
@@ -54,6 +55,14 @@ async def live(runner):
     reader = await runner.run(request_for(staged))
     await within(staged.waiting.wait())
     return staged, reader
+
+
+async def die(runner: DatabaseRunner) -> None:
+    """Leave the runs of a runner as a process that was killed leaves them, its leases long over."""
+    runner.upkeep.cancel()
+    for task in runner.leases.live.values():
+        runner.leases.give_up(log_of(task))
+    await runner.write(runner.leases.end_now)
 
 
 class TestPrune:
@@ -141,7 +150,7 @@ class TestPrune:
 class TestReap:
     async def test_reap__process_that_is_gone(self, runner, live):
         """Its run is ended, and the thread is free again."""
-        await runner.write(runner.leases.end_now)
+        await die(runner)
         reap = sync_to_async(manage, thread_sensitive=False)
 
         assert await reap("copilotkit_reap", "--dry-run") == "1 run would be ended.\n"
@@ -157,7 +166,7 @@ class TestReap:
         monkeypatch.setattr("copilotkit_django.runners.database.REAP_AT_ONCE", 1)
         for number in range(2):
             await runner.run(request_for(live[0], thread=f"further-{number}"))
-        await runner.write(runner.leases.end_now)
+        await die(runner)
         reap = sync_to_async(manage, thread_sensitive=False)
 
         assert await reap("copilotkit_reap") == "3 runs ended.\n"

@@ -20,6 +20,7 @@ from copilotkit_django.agents.tools import ToolSession
 from tests.planner.models import Project, Task
 from tests.runners.stores import made
 from tests.talk import SECONDS, run_input, until, within
+from tests.unit.agents.tools.calling import not_before
 
 from .conftest import Desk, tasks
 
@@ -73,7 +74,8 @@ def connections_to(store: str) -> int:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND backend_type = 'client backend'"
             )
             count = cursor.fetchone()[0] - 1
         connection.close()
@@ -164,9 +166,10 @@ async def test_load__one_row(desk, store):
     )
 
 
-async def test_timeout__rolled_back(desk, store):
+async def test_timeout__rolled_back(desk, store, monkeypatch):
     """A call that was given up changes nothing afterwards, and leaves its connection to nobody."""
     begun, release, through = threading.Event(), threading.Event(), threading.Event()
+    not_before(begun, monkeypatch)
 
     def defaults(context: ToolContext) -> dict[str, Any]:
         begun.set()

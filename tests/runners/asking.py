@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from copilotkit_django.runners import AgentRunner, RunPolicy, RunRequest, ThreadRef
 from tests.acting import Event, Parrot
-from tests.talk import collect, within
+from tests.talk import within
 from tests.unit.runners.requests import GRACE, request_for
 
 #: For runs of tens of thousands of events, on a machine that has other things to do.
@@ -26,6 +27,11 @@ def thread(thread_id: str = "t1", scope: str = "user:1") -> ThreadRef:
 
 def for_agent(request: RunRequest, agent_id: str) -> RunRequest:
     return dataclasses.replace(request, agent_id=agent_id)
+
+
+async def collect(reader: AsyncIterator[list[bytes]]) -> list[Event]:
+    """All events of a run to its end, however much a test does in the middle of it."""
+    return [json.loads(event) for event in await everything(reader)]
 
 
 async def run(runner: AgentRunner, agent: Any = None, text: str = "hi", **options: Any) -> Any:

@@ -13,6 +13,7 @@ from django.db import connections
 from copilotkit_django.runners import AgentRunner, InMemoryRunner
 from copilotkit_django.runners.database import DatabaseRunner
 from copilotkit_django.runners.store import Store
+from tests.talk import SECONDS
 
 from .stores import DATABASES, MEMORY, empty, made
 
@@ -54,11 +55,15 @@ def store(request, _databases, django_db_blocker) -> Iterator[str]:
         before = set(threading.enumerate())
         yield alias
         connections[alias].close()
-        left = {
-            thread.name
+        ours = [
+            thread
             for thread in set(threading.enumerate()) - before
-            if thread.name.startswith("copilotkit") and thread.is_alive()
-        }
+            if thread.name.startswith("copilotkit")
+        ]
+        for thread in ours:
+            # One that has nothing more to do may still be on its way out.
+            thread.join(SECONDS)
+        left = {thread.name for thread in ours if thread.is_alive()}
         # A test may have had the server close connections that a pool still holds.
         Store(alias).disconnect()
         empty(alias)

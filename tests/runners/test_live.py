@@ -34,7 +34,7 @@ async def test_ready__caught_up_in_between(monkeypatch):
 
     log._advanced = Meanwhile()
 
-    await within(log.ready(), 1)
+    await within(log.ready())
 
 
 async def test_ready__abandoned(monkeypatch):
@@ -49,4 +49,4 @@ async def test_ready__abandoned(monkeypatch):
 
     log.abandon()
 
-    await within(waiting, 1)
+    await within(waiting)

@@ -36,14 +36,23 @@ from .stores import DATABASES
 
 pytestmark = pytest.mark.parametrize("store", DATABASES, indirect=True)
 
-#: Short enough to be waited for several times.
+#: What is left of a lease that nobody renews: short enough to be waited for.
 SHORT = 0.6
+
+
+async def freeze(runner: DatabaseRunner) -> None:
+    """Have a process stand still: it looks after nothing, and its leases run out shortly.
+
+    Until then they are long, so that a slow machine does not lose one before its time.
+    """
+    runner.writer._every = lambda: None
+    runner.upkeep.cancel()
+    await runner.write(runner.store.renew, runner.leases.holder, int(SHORT * 1000))
 
 
 async def crash(runner: DatabaseRunner) -> None:
     """What is left of a process that is killed: leases nobody renews, runs nobody writes."""
-    runner.writer._every = lambda: None
-    runner.upkeep.cancel()
+    await freeze(runner)
     tasks = list(runner.leases.live.values())
     for task in tasks:
         log_of(task).abandon()
@@ -122,17 +131,19 @@ class TestOwner:
 
     async def test_renew__silent_agent(self, make_runner):
         """However long an agent is silent, its process keeps the thread."""
-        runner, elsewhere = make_runner(lease_seconds=SHORT), make_runner(lease_seconds=SHORT)
+        runner, elsewhere = make_runner(lease_seconds=3), make_runner()
         agent = Staged()
         live = await start(runner, agent)
         await within(agent.waiting.wait())
+        (row,) = await rows(runner, Thread)
+        claimed_until = row.lease_expires
 
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(3 * SHORT):
-                while True:
-                    assert await elsewhere.reap_all() == 0
-                    await asyncio.sleep(SHORT / 5)
+        async with asyncio.timeout(LONG):
+            while time.time() * 1000 < claimed_until:
+                assert await elsewhere.reap_all() == 0
+                await asyncio.sleep(0.1)
 
+        assert await elsewhere.reap_all() == 0
         agent.cue.set()
         assert kinds(await live)[-1] == "RUN_FINISHED"
 
@@ -154,7 +165,7 @@ class TestLostOwner:
     @pytest.fixture
     async def lost(self, make_runner):
         """A thread whose owner was killed in the middle of its second run."""
-        gone = make_runner(lease_seconds=SHORT)
+        gone = make_runner(lease_seconds=LONG)
         await run(gone, run="r0", messages=[user_message("zero", "u0")])
         agent = Staged()
         messages = [user_message("zero", "u0"), user_message("one", "u1")]
@@ -197,7 +208,7 @@ class TestLostOwner:
 
     async def test_connect__follower_from_before(self, make_runner):
         """A reader that was there before gets the ending as well."""
-        gone, survivor = make_runner(lease_seconds=SHORT), make_runner(lease_seconds=SHORT)
+        gone, survivor = make_runner(lease_seconds=LONG), make_runner(lease_seconds=SHORT)
         agent = Staged()
         live = await start(gone, agent)
         await within(agent.waiting.wait())
@@ -239,7 +250,7 @@ class TestLostOwner:
 
     async def test_run__sent_again(self, make_runner):
         """The request of a dead run, sent again, is a run of its own."""
-        gone, survivor = make_runner(lease_seconds=SHORT), make_runner()
+        gone, survivor = make_runner(lease_seconds=LONG), make_runner()
         agent = Staged()
         live = await start(gone, agent)
         await within(agent.waiting.wait())
@@ -284,7 +295,7 @@ class TestLostOwner:
 
     async def test_reap__before_the_first_event(self, make_runner):
         """A run that was lost before its first event keeps what the user said."""
-        gone, survivor = make_runner(lease_seconds=SHORT), make_runner()
+        gone, survivor = make_runner(lease_seconds=LONG), make_runner()
         entered = asyncio.Event()
 
         async def agent(context):
@@ -307,7 +318,7 @@ class TestLostOwner:
 
     async def test_reap__open_tool_call(self, make_runner):
         """What was open is closed, so that the agent's model accepts the history again."""
-        gone, survivor = make_runner(lease_seconds=SHORT), make_runner()
+        gone, survivor = make_runner(lease_seconds=LONG), make_runner()
         entered = asyncio.Event()
 
         async def agent(context):
@@ -349,17 +360,18 @@ class TestLostOwner:
 class TestTakenRun:
     async def test_run__owner_comes_back(self, make_runner):
         """An owner that stood still for longer than its lease writes nothing more."""
-        frozen, survivor = make_runner(lease_seconds=SHORT), make_runner()
+        frozen, survivor = make_runner(lease_seconds=LONG), make_runner()
         agent = Staged()
         live = await start(frozen, agent, run="r1")
         await within(agent.waiting.wait())
         await written(frozen)
-        every, frozen.writer._every = frozen.writer._every, lambda: None
-        frozen.upkeep.cancel()
+        every = frozen.writer._every
+        await freeze(frozen)
         await expired(survivor)
         await run(survivor, run="r2")
 
         frozen.writer._every = every
+        await frozen.write(every)
         agent.cue.set()
         events = await within(live)
 
@@ -371,7 +383,7 @@ class TestTakenRun:
 
     async def test_run__owner_goes_on_talking(self, make_runner):
         """Its agent is told to stop as soon as it is noticed."""
-        frozen, survivor = make_runner(lease_seconds=SHORT), make_runner()
+        frozen, survivor = make_runner(lease_seconds=LONG), make_runner()
         taken, cancelled = asyncio.Event(), asyncio.Event()
 
         async def agent(context):
@@ -389,11 +401,12 @@ class TestTakenRun:
         live = await start(frozen, agent, run="r1")
         await until(lambda: bool(frozen.leases.live))
         await written(frozen)
-        every, frozen.writer._every = frozen.writer._every, lambda: None
-        frozen.upkeep.cancel()
+        every = frozen.writer._every
+        await freeze(frozen)
         await expired(survivor)
         await run(survivor, run="r2")
         frozen.writer._every = every
+        await frozen.write(every)
         taken.set()
 
         await within(cancelled.wait())
@@ -402,11 +415,13 @@ class TestTakenRun:
 
     async def test_connect__late_owner_spares_its_own(self, make_runner):
         """A lease that only was renewed too late is renewed by its owner, not reaped."""
-        runner = make_runner(lease_seconds=SHORT)
+        runner = make_runner(lease_seconds=LONG)
         agent = Staged()
         live = await start(runner, agent)
         await within(agent.waiting.wait())
-        every, runner.writer._every = runner.writer._every, lambda: None
+        every = runner.writer._every
+        # Its chores would renew the lease before anybody comes.
+        await freeze(runner)
         await expired(runner)
 
         follower = await follow(runner)
@@ -453,7 +468,8 @@ class TestSegments:
     async def test_sweep__again(self, make_runner, monkeypatch):
         """A second look takes what has ended since, by whatever clock; a full one the rest."""
         monkeypatch.setattr("copilotkit_django.runners.upkeep.SETTLE_SECONDS", 0)
-        runner, other = make_runner(resume_seconds=0), make_runner(resume_seconds=0)
+        # The other one sweeps by itself, and must leave to this one what it is about.
+        runner, other = make_runner(resume_seconds=0), make_runner(resume_seconds=86_400)
         await runner.sweep()
 
         await run(other, run="r0")
@@ -473,6 +489,7 @@ class TestSegments:
 
     async def test_sweep__follower_that_is_late(self, make_runner, monkeypatch):
         """Nobody may resume, and a follower elsewhere still gets the end of the run."""
+        monkeypatch.setattr("copilotkit_django.runners.upkeep.SETTLE_SECONDS", LONG)
         runner, elsewhere = make_runner(resume_seconds=0), make_runner()
         agent = Staged()
         live = await start(runner, agent)
@@ -514,7 +531,7 @@ async def test_run__given_up_while_it_is_claimed(runner):
         claiming.cancel()
         with contextlib.suppress(asyncio.CancelledError, StoreDown):
             await claiming
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG):
         while True:
             with contextlib.suppress(ThreadBusy):
                 events = await run(runner, run="r2")

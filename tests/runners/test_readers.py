@@ -10,6 +10,7 @@ from tests.acting import Parrot, Staged, delta, ending, opening
 from tests.talk import collect, kinds, text_of, within
 
 from .asking import (
+    LONG,
     everything,
     follow,
     history,
@@ -188,7 +189,7 @@ class TestConnect:
         await asyncio.wait(readings)
 
         (loop,) = elsewhere.followers._loops.values()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(LONG):
             while loop.tails or not loop.filling.done():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         agent.cue.set()
@@ -341,7 +342,7 @@ class TestContent:
         sent = await everything(reader)
 
         assert len(sent) == 20_000 + 4
-        assert await within(following) == sent
+        assert await following == sent
 
 
 async def cancelled(context):

@@ -12,9 +12,9 @@ from copilotkit_django.runners.log import START
 from tests.acting import Staged, delta, ending, opening
 from tests.talk import kinds, text_of, within
 
-from .asking import history, run, runs_in, start, thread
+from .asking import LONG, history, run, runs_in, start, thread
 from .stores import DATABASES
-from .test_ownership import SHORT, crash, expired, written
+from .test_ownership import crash, expired, written
 
 on_databases = pytest.mark.parametrize("store", DATABASES, indirect=True)
 
@@ -166,7 +166,7 @@ class TestResume:
     @on_databases
     async def test_connect__run_that_was_lost(self, make_runner):
         """Who had more of a lost run than was stored is sent its ending, and the runs after it."""
-        gone, survivor = make_runner(lease_seconds=SHORT), make_runner()
+        gone, survivor = make_runner(lease_seconds=LONG), make_runner()
         agent = Halting()
         live = await start(gone, agent, run="r1")
         await within(agent.waiting.wait())

@@ -8,11 +8,11 @@ import contextlib
 import pytest
 
 from copilotkit_django.exceptions import StoreDown
-from copilotkit_django.runners import RunPolicy
+from copilotkit_django.runners import RunPolicy, database, memory
 from tests.acting import Parrot, Staged, delta, opening
 from tests.talk import collect, kinds, text_of, within
 
-from .asking import follow, history, request_for, run, start, thread, until_said
+from .asking import LONG, follow, history, request_for, run, start, thread, until_said
 from .stores import DATABASES
 
 on_databases = pytest.mark.parametrize("store", DATABASES, indirect=True)
@@ -40,7 +40,7 @@ class TestStop:
 
     @on_databases
     async def test_stop__from_elsewhere(self, runner, elsewhere):
-        """So does one that another process stops, within a second and without hints."""
+        """So does one that another process stops, without hints."""
         agent = Staged()
         live = await start(runner, agent)
         await within(agent.waiting.wait())
@@ -48,7 +48,7 @@ class TestStop:
 
         assert await elsewhere.stop(thread()) is True
         assert await elsewhere.stop(thread()) is False
-        await within(agent.cancelled.wait(), 1)
+        await within(agent.cancelled.wait())
         assert kinds(await live)[-1] == "RUN_FINISHED"
         assert await follower == await live
         assert text_of(await history(elsewhere)) == "par"
@@ -180,11 +180,13 @@ class TestDrain:
 
         assert await within(follower) == await live
 
-    async def test_drain__nothing_runs(self, runner):
+    async def test_drain__nothing_runs(self, runner, monkeypatch):
         """Where nothing runs there is nothing to wait for."""
+        for module in (memory, database):
+            monkeypatch.setattr(module, "DRAIN_SECONDS", LONG)
         await run(runner)
 
-        await within(runner.drain(), 1)
+        await within(runner.drain())
 
     async def test_drain__twice(self, runner):
         """A server may say more than once that it stops."""
@@ -196,20 +198,21 @@ class TestDrain:
     @on_databases
     async def test_drain__unused(self, runner):
         """A runner that never did anything is closed like any other."""
-        await within(runner.drain(), 1)
+        await within(runner.drain())
 
     @on_databases
-    async def test_drain__requests_after_it(self, runner):
+    async def test_drain__requests_after_it(self, runner, monkeypatch):
         """What still comes in is told at once to come back, not left waiting."""
+        monkeypatch.setattr(database, "CLAIM_SECONDS", LONG)
         await run(runner)
         await runner.drain()
 
         with pytest.raises(StoreDown):
-            await within(runner.run(request_for(Parrot(), run="r2")), 1)
+            await within(runner.run(request_for(Parrot(), run="r2")))
         with pytest.raises(StoreDown):
-            await within(runner.connect(thread()), 1)
+            await within(runner.connect(thread()))
         with pytest.raises(StoreDown):
-            await within(runner.stop(thread()), 1)
+            await within(runner.stop(thread()))
 
     async def test_drain__after_a_stop(self, runner):
         """A run that is winding down when the process stops is still ended once."""

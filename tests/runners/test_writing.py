@@ -14,11 +14,11 @@ from copilotkit_django.exceptions import StoreDown
 from copilotkit_django.models import Run, SeenMessage, Segment, Thread
 from copilotkit_django.runners import live as live_module
 from copilotkit_django.runners.leases import log_of
-from copilotkit_django.runners.writes import Finish
+from copilotkit_django.runners.writes import Claim, Finish
 from tests.acting import Parrot, Staged, delta, ending, opening
 from tests.talk import kinds, text_of, until, within
 
-from .asking import LONG, everything, follow, history, request_for, run, start, thread
+from .asking import LONG, everything, follow, freed, history, request_for, run, start, thread
 from .stores import DATABASES
 
 pytestmark = pytest.mark.parametrize("store", DATABASES, indirect=True)
@@ -30,22 +30,57 @@ def around_writes(runner, around):
     runner.store.write = lambda writes: around(write, writes)
 
 
+def hold_up_writes(runner):
+    """No write begins from now on; the event that is returned lets them go on."""
+    go_on = threading.Event()
+
+    def around(write, writes):
+        go_on.wait(LONG)
+        return write(writes)
+
+    around_writes(runner, around)
+    return go_on
+
+
 async def rows(runner, model):
     return await runner.read(lambda: list(model.objects.using(runner.store.alias).all()))
 
 
 class TestGroups:
-    async def test_flush__many_short_runs(self, runner):
+    async def test_flush__many_short_runs(self, runner, monkeypatch):
         """Runs that start and end together share transactions."""
-        results = await asyncio.gather(
-            *(run(runner, thread=f"t{n}", run=f"r{n}") for n in range(200))
-        )
+        monkeypatch.setattr("copilotkit_django.runners.database.CLAIM_SECONDS", LONG)
+        write, entered, cue = runner.store.write, [], asyncio.Event()
 
-        assert all(kinds(events)[-1] == "RUN_FINISHED" for events in results)
+        async def agent(context):
+            entered.append(context)
+            await cue.wait()
+            for event in (*opening(context), *ending(context)):
+                yield event
+
+        claimed = hold_up_writes(runner)
+        running = asyncio.gather(
+            *(run(runner, agent, thread=f"t{n}", run=f"r{n}") for n in range(200))
+        )
+        await until(lambda: runner.leases._claimed.total() == 200)
+        claimed.set()
+        await until(lambda: len(entered) == 200)
+        runner.store.write = write
+        live = list(runner.leases.live.values())
+        ended = hold_up_writes(runner)
+        cue.set()
+        await until(lambda: all(task.over for task in live))
+        ended.set()
+
+        assert all(kinds(events)[-1] == "RUN_FINISHED" for events in await running)
         assert runner.writer.flushes < 100
 
-    async def test_flush__one_short_run(self, runner):
+    async def test_flush__one_short_run(self, runner, monkeypatch):
         """A run on its own is two of them."""
+        # The agent is not that slow, and the runner has no chores that would hurry the writer.
+        monkeypatch.setattr("copilotkit_django.runners.writer.LINGER_SECONDS", LONG)
+        monkeypatch.setattr(runner.upkeep, "start", lambda: None)
+
         await run(runner)
 
         assert runner.writer.flushes == 2
@@ -108,7 +143,8 @@ class TestFailures:
         assert kinds(await history(runner)) == kinds(await live)
         assert len(await rows(runner, Run)) == 1
         segments = sorted(await rows(runner, Segment), key=lambda each: each.first)
-        assert [each.first for each in segments] == [0, 3]
+        numbers = [n for each in segments for n in range(each.first, each.last + 1)]
+        assert numbers == list(range(5))
         assert {each.holder for each in await rows(runner, Thread)} == {""}
         assert len(await rows(runner, SeenMessage)) == 2
 
@@ -210,8 +246,7 @@ class TestFailures:
         events = await run(runner)
 
         assert events[-1]["code"] == "STORE_UNAVAILABLE"
-        await asyncio.sleep(0.8)
-        assert not await runner.is_running(thread())
+        await freed(runner)
         other.cue.set()
         await live
 
@@ -228,14 +263,20 @@ class TestFailures:
         around_writes(runner, around)
 
         def hold_up():
-            written.wait(5)
+            written.wait(LONG)
             time.sleep(0.3)
 
-        running = asyncio.create_task(run(runner))
-        await until(lambda: runner.writer._thread is not None)
-        hold_up()
+        put = runner.writer._put
 
-        assert kinds(await running)[-1] == "RUN_FINISHED"
+        def put_and_hold_up(item):
+            put(item)
+            if isinstance(getattr(item, "write", None), Claim):
+                # As soon as whoever claims has begun to wait.
+                asyncio.get_running_loop().call_soon(hold_up)
+
+        monkeypatch.setattr(runner.writer, "_put", put_and_hold_up)
+
+        assert kinds(await run(runner))[-1] == "RUN_FINISHED"
 
     async def test_renew__failure(self, make_runner):
         """Nor does a failure to renew leases."""
@@ -258,28 +299,44 @@ class TestFailures:
         assert kinds(await live)[-1] == "RUN_FINISHED"
 
 
+class Outage:
+    """While it lasts a runner's database cannot be reached, and the runner has little patience."""
+
+    def __init__(self, runner, monkeypatch):
+        self._runner = runner
+        self._monkeypatch = monkeypatch
+        self._away = threading.Event()
+        for name in ("select", "execute", "execute_many", "insert"):
+            setattr(runner.store, name, _unless(self._away, getattr(runner.store, name)))
+        monkeypatch.setattr("copilotkit_django.runners.writer.MAX_PAUSE", 0.1)
+
+    def begin(self, *, outage_seconds=0.4):
+        self._be_patient(0.3, outage_seconds)
+        self._away.set()
+
+    def end(self):
+        self._be_patient(LONG, LONG)
+        self._away.clear()
+
+    def _be_patient(self, claim_seconds, outage_seconds):
+        name = "copilotkit_django.runners.database.CLAIM_SECONDS"
+        self._monkeypatch.setattr(name, claim_seconds)
+        self._runner.outage_seconds = outage_seconds
+
+
 class TestOutage:
     @pytest.fixture
-    def outage(self, runner):
-        """While the event is set, this runner's database cannot be reached."""
-        away = threading.Event()
-        for name in ("select", "execute", "execute_many", "insert"):
-            setattr(runner.store, name, _unless(away, getattr(runner.store, name)))
-        return away
+    def outage(self, runner, monkeypatch):
+        return Outage(runner, monkeypatch)
 
     @pytest.fixture
     def runner(self, make_runner):
-        return make_runner(outage_seconds=0.4, lease_seconds=1.0)
-
-    @pytest.fixture(autouse=True)
-    def impatient(self, monkeypatch):
-        monkeypatch.setattr("copilotkit_django.runners.database.CLAIM_SECONDS", 0.3)
-        monkeypatch.setattr("copilotkit_django.runners.writer.MAX_PAUSE", 0.1)
+        return make_runner(lease_seconds=1.0)
 
     async def test_run__store_away(self, runner, outage):
         """A run that cannot be stored does not begin; later it does."""
         await run(runner, run="r1")
-        outage.set()
+        outage.begin()
 
         with pytest.raises(StoreDown) as caught:
             await within(runner.run(request_for(Parrot(), run="r2")))
@@ -290,20 +347,19 @@ class TestOutage:
 
         assert caught.value.status == 503
         assert "Retry-After" in caught.value.headers
-        outage.clear()
+        outage.end()
         assert kinds(await run(runner, run="r3"))[-1] == "RUN_FINISHED"
         assert [each.run_id for each in await rows(runner, Run)] == ["r1", "r3"]
 
     async def test_run__short_outage(self, runner, outage):
         """A run survives an outage that is shorter than the patience of the site."""
-        runner.outage_seconds = 5
         agent = Staged()
         live = await start(runner, agent)
         await within(agent.waiting.wait())
-        outage.set()
+        outage.begin(outage_seconds=LONG)
         agent.cue.set()
         await asyncio.sleep(0.3)
-        outage.clear()
+        outage.end()
 
         assert kinds(await within(live))[-1] == "RUN_FINISHED"
         assert text_of(await history(runner)) == "par"
@@ -320,13 +376,13 @@ class TestOutage:
 
         live = await start(runner, agent)
         await until(lambda: bool(runner.leases.live))
-        outage.set()
+        outage.begin()
 
         events = await within(live)
 
         assert kinds(events)[-2:] == ["TEXT_MESSAGE_END", "RUN_ERROR"]
         assert events[-1]["code"] == "STORE_UNAVAILABLE"
-        outage.clear()
+        outage.end()
         assert kinds(await run(runner, thread="t2"))[-1] == "RUN_FINISHED"
 
     async def test_run__long_outage_at_the_end(self, runner, outage):
@@ -336,14 +392,14 @@ class TestOutage:
         await within(agent.waiting.wait())
         log = log_of(runner.leases.find(thread().key))
         await until(lambda: log.durable == 3)
-        outage.set()
+        outage.begin()
         agent.cue.set()
 
         events = await within(live)
 
         assert events[-1]["code"] == "STORE_UNAVAILABLE"
         assert kinds(events).count("RUN_FINISHED") == 0
-        outage.clear()
+        outage.end()
 
     async def test_run__thread_of_a_long_outage(self, runner, outage):
         """Its thread comes free with its lease, and what was stored of it is kept, closed."""
@@ -352,10 +408,10 @@ class TestOutage:
         await within(agent.waiting.wait())
         log = log_of(runner.leases.find(thread().key))
         await until(lambda: log.durable == 3)
-        outage.set()
+        outage.begin()
         agent.cue.set()
         await within(live)
-        outage.clear()
+        outage.end()
 
         async def again():
             while True:
@@ -376,11 +432,11 @@ class TestOutage:
         agent = Staged()
         live = await start(owner, agent)
         follower = await follow(runner)
-        outage.set()
+        outage.begin()
         agent.cue.set()
         await live
         await asyncio.sleep(0.2)
-        outage.clear()
+        outage.end()
 
         assert await within(follower) == await live
 

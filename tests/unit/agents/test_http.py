@@ -10,6 +10,7 @@ import pytest
 
 from copilotkit_django.agents import HttpAgent, RunContext, RunInput
 from copilotkit_django.agents.http import RemoteAgentError, events
+from copilotkit_django.runners import RunPolicy
 from tests.talk import collect, kinds, run_input, text_of, until, within
 from tests.unit.runners.requests import events_of, started
 
@@ -258,7 +259,8 @@ class TestRun:
             left.set()
 
         async with upstream(hanging) as server:
-            task = started(HttpAgent(server.url))
+            # It is given the time that closing a connection takes.
+            task = started(HttpAgent(server.url), policy=RunPolicy(stop_grace=60, idle=None))
             reader = task.log.read()
             seen = 0
             while seen < 3:

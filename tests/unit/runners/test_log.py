@@ -145,7 +145,7 @@ async def test_read__reader_goes_away():
     await until(lambda: bool(log._waiting))
 
     waiting.cancel()
-    await asyncio.wait({waiting}, timeout=1)
+    await within(asyncio.wait({waiting}))
 
     assert not log._waiting
     log.append(b"0")

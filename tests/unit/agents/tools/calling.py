@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
+import pytest
+
 from copilotkit_django.agents import RunContext, RunInput, Tool, ToolContext, ToolResult
-from tests.talk import run_input, within
+from copilotkit_django.agents.tools import threads
+from tests.talk import SECONDS, run_input, within
 
 
 def run_context(*, user: Any = None, expose_errors: bool = False, **fields: Any) -> RunContext:
@@ -29,6 +33,18 @@ async def call(
     """The result of one call, or TimeoutError."""
     context = context or context_of(**options)
     return await within(tool.call({} if arguments is None else arguments, context))
+
+
+def not_before(begun: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time a synchronous call may take is not over before it has come so far."""
+    submit = threads._threads.submit
+
+    def submit_and_wait(*arguments: Any) -> Any:
+        future = submit(*arguments)
+        assert begun.wait(SECONDS)
+        return future
+
+    monkeypatch.setattr(threads._threads, "submit", submit_and_wait)
 
 
 async def content(tool: Tool, arguments: Any = None, **options: Any) -> str:

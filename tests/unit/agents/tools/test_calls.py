@@ -18,7 +18,7 @@ from copilotkit_django import ToolContext, ToolError, tool
 from copilotkit_django.agents.tools import ApprovalRequired, CallOver, Tool, is_approved
 from tests.talk import SECONDS, until, within
 
-from .calling import call, complaint, content, context_of
+from .calling import call, complaint, content, context_of, not_before
 
 
 @tool
@@ -234,12 +234,14 @@ async def test_timeout__async():
     assert cancelled.is_set()
 
 
-async def test_timeout__sync():
+async def test_timeout__sync(monkeypatch):
     """The thread is left behind: its context tells it so, and refuses what it still says."""
-    release, found = threading.Event(), []
+    begun, release, found = threading.Event(), threading.Event(), []
+    not_before(begun, monkeypatch)
 
     @tool(timeout=0.05)
     def slow(context: ToolContext) -> str:
+        begun.set()
         assert release.wait(SECONDS)
         found.append(context.over)
         try:
