@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 import sys
@@ -17,6 +18,20 @@ SHUTDOWN_SECONDS = 1
 def open_socket(port: int = 0, *, shared: bool = False) -> socket.socket:
     """A listening socket; port 0 takes a free one. `shared`: other processes may join the port."""
     return socket.create_server((HOST, port), backlog=4096, reuse_port=shared)
+
+
+def free_port() -> int:
+    """A port to be listened at by and by, and again after a restart.
+
+    Below those that systems give to connections going out, so that none of them has it meanwhile.
+    """
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        try:
+            open_socket(port).close()
+        except OSError:
+            continue
+        return port
+    raise AssertionError("a hundred ports were all taken")
 
 
 def serve(

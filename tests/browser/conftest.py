@@ -57,6 +57,12 @@ def site(start_demo: Callable[..., Demo]) -> Demo:
     return start_demo()
 
 
+@pytest.fixture(scope="session")
+def unhurried(start_demo: Callable[..., Demo]) -> Demo:
+    """One for tests in which something happens in the middle of an answer."""
+    return start_demo(DJANGO_SETTINGS_MODULE="tests.browser.unhurried")
+
+
 # Not for the whole session: while it is open, playwright keeps an event loop running in this
 # thread, where asynchronous tests of other modules want theirs.
 @pytest.fixture(scope="module")

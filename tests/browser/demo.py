@@ -10,9 +10,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.serving import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
@@ -66,7 +69,10 @@ class Demo:
         else:
             # Another process of the same site.
             self.database = beside.database
-        self._environment = environment(DEMO_DATABASE=str(self.database), **ours)
+        self._hold = folder / "hold"
+        self._environment = environment(
+            DEMO_DATABASE=str(self.database), TEST_HOLD=str(self._hold), **ours
+        )
         self._server = server
         self._log = folder / "server.txt"
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,6 +120,26 @@ class Demo:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
             self._process.wait(SECONDS)
+            # Its number may be somebody else's soon.
+            self._process = None
+
+    @contextlib.contextmanager
+    def held(self, after: int = 60) -> Iterator[None]:
+        """Within it whoever speaks on the site stops after so many words of a text.
+
+        Of a site with the settings `tests.browser.unhurried`. What is said ends after the block.
+        """
+        self.hold(after)
+        try:
+            yield
+        finally:
+            self._hold.unlink()
+
+    def hold(self, after: int) -> None:
+        """Within `held`: have it go on, and stop after that many words."""
+        new = self._hold.with_suffix(".new")
+        new.write_text(str(after))
+        new.replace(self._hold)
 
     def manage(self, *arguments: str) -> None:
         """Run a management command of the site."""
@@ -140,9 +166,3 @@ class Demo:
         traceback: TracebackType | None,
     ) -> None:
         self.kill()
-
-
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

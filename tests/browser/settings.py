@@ -1,6 +1,6 @@
-"""The demo's own, but a conversation whose server died is free again after two seconds."""
+"""The unhurried demo's, but a conversation whose server died is free again after two seconds."""
 
-from demo_project.settings import *  # noqa: F403
-from demo_project.settings import COPILOTKIT
+from tests.browser.unhurried import *  # noqa: F403
+from tests.browser.unhurried import COPILOTKIT
 
 COPILOTKIT = COPILOTKIT | {"LEASE_SECONDS": 2}

@@ -9,6 +9,7 @@ import pytest
 from tests.admin.many import LONG, id_of
 
 from . import writing
+from .demo import Demo
 from .visitor import Visitor, expect
 
 #: ADMIN=long fills the site with 100,000 threads and a run of 20,000 events.
@@ -29,9 +30,15 @@ TIMES = """() => {
 
 
 @pytest.fixture
-def keeper(visit, start_demo) -> Visitor:
+def kept(start_demo) -> Demo:
+    """A site on which nobody has been."""
+    return start_demo(DJANGO_SETTINGS_MODULE="tests.browser.unhurried")
+
+
+@pytest.fixture
+def keeper(visit, kept) -> Visitor:
     """A visitor who is also signed in to the admin, in the tab that is open."""
-    return signed_in(visit, start_demo())
+    return signed_in(visit, kept)
 
 
 def signed_in(visit, site) -> Visitor:
@@ -113,21 +120,22 @@ def test_export__as_a_download(keeper: Visitor):
     assert kinds[:3] == ["thread", "run", "event"]
 
 
-def test_live_run__stopped_and_deleted(keeper: Visitor, tmp_path):
+def test_live_run__stopped_and_deleted(keeper: Visitor, kept: Demo, tmp_path):
     """A run is stopped while it answers; the thread is deleted after one more question."""
     keeper.open()
     keeper.page.get_by_role("button", name="Writer").click()
-    keeper.say(writing.QUESTION)
-    expect(keeper.answers.last).to_contain_text(writing.HEADLINE)
-    chat = keeper.page
+    with kept.held():
+        keeper.say(writing.QUESTION)
+        expect(keeper.answers.last).to_contain_text(writing.HEADLINE)
+        chat = keeper.page
 
-    keeper.new_tab()
-    open_thread(keeper)
-    expect(keeper.page.locator(".ck-facts .ck-live")).to_be_visible()
-    keeper.page.screenshot(path=tmp_path / "live.png", full_page=True)
-    keeper.page.get_by_role("button", name="Stop the live run").click()
-    expect(keeper.page.locator(".messagelist")).to_have_text("1 run is being stopped.")
-    expect(chat.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
+        keeper.new_tab()
+        open_thread(keeper)
+        expect(keeper.page.locator(".ck-facts .ck-live")).to_be_visible()
+        keeper.page.screenshot(path=tmp_path / "live.png", full_page=True)
+        keeper.page.get_by_role("button", name="Stop the live run").click()
+        expect(keeper.page.locator(".messagelist")).to_have_text("1 run is being stopped.")
+        expect(chat.get_by_role("button", name="Stop", exact=True)).to_have_count(0)
     keeper.page.reload()
     expect(keeper.page.locator(".ck-turn .ck-badge")).to_have_text("stopped")
 

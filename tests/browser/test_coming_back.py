@@ -2,8 +2,16 @@
 
 from urllib.parse import urlsplit
 
+import pytest
+
 from . import writing
 from .visitor import Visitor, expect
+
+
+@pytest.fixture
+def visitor(visit, unhurried) -> Visitor:
+    """Somebody who comes for the first time to where answers can be held."""
+    return visit(unhurried)
 
 
 def expect_whole_answer_once(visitor: Visitor):
@@ -51,14 +59,15 @@ def test_reload__approval_is_pending(visitor: Visitor):
     expect(visitor.todos).to_have_count(0)
 
 
-def test_stop__then_a_further_run(visitor: Visitor):
+def test_stop__then_a_further_run(visitor: Visitor, unhurried):
     """What came before the stop stays, the next message is answered, and both outlive a reload."""
     visitor.open("/?agent=writer")
-    visitor.say(writing.QUESTION)
-    expect(visitor.answers).to_contain_text("Three reasons to care")
+    with unhurried.held():
+        visitor.say(writing.QUESTION)
+        expect(visitor.answers).to_contain_text("Three reasons to care")
 
-    visitor.stop_button.click()
-    visitor.wait_for_end()
+        visitor.stop_button.click()
+        visitor.wait_for_end()
     expect(visitor.answers).not_to_contain_text(writing.LAST_WORDS)
     visitor.ask("A short email about lighthouses")
     before = visitor.conversation()
@@ -71,34 +80,36 @@ def test_stop__then_a_further_run(visitor: Visitor):
     assert len(visitor.runs("writer")) == 2
 
 
-def test_switching_threads__while_a_run_streams(visitor: Visitor):
+def test_switching_threads__while_a_run_streams(visitor: Visitor, unhurried):
     """The other conversation is shown alone; coming back, the answer goes on and is whole."""
     visitor.open("/?agent=writer")
     visitor.ask("A short poem about rain")
     visitor.page.get_by_role("button", name="New conversation").click()
     expect(visitor.messages).to_have_count(0)
 
-    visitor.say(writing.QUESTION)
-    expect(visitor.answers).to_contain_text(writing.HEADLINE)
-    visitor.thread("A short poem about rain").get_by_role("button").first.click()
-    expect(visitor.page.get_by_role("heading", name="Rain", exact=True)).to_be_visible()
-    expect(visitor.messages).to_have_count(2)
-    expect(visitor.answers).not_to_contain_text(writing.HEADLINE)
-    visitor.thread(writing.QUESTION).get_by_role("button").first.click()
+    with unhurried.held():
+        visitor.say(writing.QUESTION)
+        expect(visitor.answers).to_contain_text(writing.HEADLINE)
+        visitor.thread("A short poem about rain").get_by_role("button").first.click()
+        expect(visitor.page.get_by_role("heading", name="Rain", exact=True)).to_be_visible()
+        expect(visitor.messages).to_have_count(2)
+        expect(visitor.answers).not_to_contain_text(writing.HEADLINE)
+        visitor.thread(writing.QUESTION).get_by_role("button").first.click()
 
-    expect(visitor.stop_button).to_be_visible()
+        expect(visitor.stop_button).to_be_visible()
     expect_whole_answer_once(visitor)
     expect(visitor.messages).to_have_count(2)
 
 
-def test_closed_tab__while_a_run_streams(visitor: Visitor):
+def test_closed_tab__while_a_run_streams(visitor: Visitor, unhurried):
     """The run goes on without the tab, and another tab finds the whole answer."""
     visitor.open("/?agent=writer")
-    visitor.say(writing.QUESTION)
-    expect(visitor.answers).to_contain_text(writing.HEADLINE)
-    address = urlsplit(visitor.page.url)
+    with unhurried.held():
+        visitor.say(writing.QUESTION)
+        expect(visitor.answers).to_contain_text(writing.HEADLINE)
+        address = urlsplit(visitor.page.url)
 
-    visitor.page.close()
+        visitor.page.close()
     visitor.new_tab()
     visitor.open(f"/?{address.query}")
 

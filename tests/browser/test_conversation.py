@@ -1,30 +1,36 @@
 """What happens between a message and its answer."""
 
 import re
+import time
 
 from . import writing
-from .visitor import Visitor, expect
-
-#: Notes how long the last answer is, each time it has grown.
-WATCH_GROWTH = """() => {
-    window.lengths = [];
-    new MutationObserver(() => {
-        const answers = document.querySelectorAll("[data-testid=copilot-assistant-message]");
-        const length = answers[answers.length - 1]?.innerText.length ?? 0;
-        if (length > (window.lengths.at(-1) ?? 0)) window.lengths.push(length);
-    }).observe(document.body, { subtree: true, childList: true, characterData: true });
-}"""
+from .visitor import PATIENCE_MS, Visitor, expect
 
 
-def test_answer__streams_in(visitor: Visitor):
+def expect_longer_answer(visitor: Visitor, than: int):
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while len(visitor.answers.inner_text()) <= than and time.monotonic() < deadline:
+        visitor.page.wait_for_timeout(20)
+    assert len(visitor.answers.inner_text()) > than
+
+
+def test_answer__streams_in(visit, unhurried):
     """The words of an answer appear as they come, and the reasoning and the step before them."""
+    visitor = visit(unhurried)
     visitor.open("/?agent=writer")
-    visitor.page.evaluate(WATCH_GROWTH)
 
-    visitor.say(writing.QUESTION)
-    expect(visitor.page.get_by_role("button", name="Thinking")).to_be_visible()
-    expect(visitor.page.get_by_role("status").filter(has_text="Outline")).to_be_visible()
-    expect(visitor.page.get_by_role("status").filter(has_text="Draft")).to_be_visible()
+    with unhurried.held(after=5):
+        visitor.say(writing.QUESTION)
+        expect(visitor.page.get_by_role("button", name="Thinking")).to_be_visible()
+        expect(visitor.page.get_by_role("status").filter(has_text="Outline")).to_be_visible()
+        unhurried.hold(after=40)
+        expect(visitor.answers).to_contain_text("Three reasons to care")
+        expect(visitor.page.get_by_role("status").filter(has_text="Draft")).to_be_visible()
+        for number in range(50, 100, 10):
+            shown = len(visitor.answers.inner_text())
+            unhurried.hold(after=number)
+            expect_longer_answer(visitor, shown)
+        expect(visitor.answers).not_to_contain_text(writing.LAST_WORDS)
     expect(visitor.answers).to_contain_text(writing.LAST_WORDS)
     visitor.wait_for_end()
 
@@ -33,7 +39,6 @@ def test_answer__streams_in(visitor: Visitor):
     expect(visitor.page.get_by_role("cell", name="Teach a friend")).to_be_visible()
     # A table and a code block bring controls of their own.
     assert visitor.unnamed_controls() == []
-    assert len(visitor.page.evaluate("window.lengths")) > 20
     assert len(visitor.runs("writer")) == 1
 
 
@@ -46,14 +51,17 @@ def test_answer__of_the_remote_agent(visitor: Visitor):
     expect(answer).to_contain_text("Sunday")
 
 
-def test_message__sent_while_an_answer_comes(visitor: Visitor):
+def test_message__sent_while_an_answer_comes(visit, unhurried):
     """It waits for its turn: nothing is refused, lost or answered out of order."""
+    visitor = visit(unhurried)
     visitor.open()
-    visitor.say("Help")
-    expect(visitor.answers).to_contain_text("I keep your to-do list")
-    expect(visitor.stop_button).to_be_visible()
+    with unhurried.held(after=12):
+        visitor.say("Help")
+        expect(visitor.answers).to_contain_text("I keep your to-do list")
+        expect(visitor.stop_button).to_be_visible()
 
-    visitor.say("Add buy milk")
+        visitor.composer.fill("Add buy milk")
+        visitor.composer.press("Enter")
 
     expect(visitor.answers.last).to_have_text("Added “Buy milk”.")
     visitor.wait_for_end()

@@ -55,7 +55,11 @@ class Site:
 @pytest.fixture
 def site(start_demo: Callable[..., Demo]) -> Iterator[Site]:
     with redis_server() as redis, ExitStack() as addresses:
-        yield Site(start_demo, redis.url, addresses)
+        site = Site(start_demo, redis.url, addresses)
+        yield site
+        # They would look for their Redis to the end of all tests.
+        for demo in site.demos:
+            demo.kill()
 
 
 @pytest.fixture

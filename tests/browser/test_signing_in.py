@@ -82,20 +82,21 @@ def test_sign_in__takes_everything_along(guest, tmp_path):
     print("screenshots in", tmp_path)
 
 
-def test_sign_in__in_the_middle_of_an_answer(guest):
+def test_sign_in__in_the_middle_of_an_answer(guest, club):
     """The answer goes on in the tab that asked, and stands in the user's list in the other one."""
     guest.open("/?agent=writer")
-    guest.say(writing.QUESTION)
-    expect(guest.answers).to_contain_text("Three reasons to care")
-    asking = guest.page
+    with club.held():
+        guest.say(writing.QUESTION)
+        expect(guest.answers).to_contain_text("Three reasons to care")
+        asking = guest.page
 
-    guest.new_tab()
-    guest.open("/?agent=writer")
-    sign_in(guest, "bob")
-    guest.page.goto(asking.url)
-    guest.settle()
-    expect(guest.stop_button).to_be_visible()
-    expect(guest.answers).to_contain_text("Three reasons to care")
+        guest.new_tab()
+        guest.open("/?agent=writer")
+        sign_in(guest, "bob")
+        guest.page.goto(asking.url)
+        guest.settle()
+        expect(guest.stop_button).to_be_visible()
+        expect(guest.answers).to_contain_text("Three reasons to care")
 
     for page in (guest.page, asking):
         guest.page = page
@@ -108,20 +109,21 @@ def test_sign_in__in_the_middle_of_an_answer(guest):
     assert [thread["id"] for thread in guest.listed("writer")] == [asked["threadId"]]
 
 
-def test_sign_in__leaving_the_answer(guest):
+def test_sign_in__leaving_the_answer(guest, club):
     """Who leaves the page to sign in finds the answer going on, and can stop it."""
     guest.open("/?agent=writer")
-    guest.say(writing.QUESTION)
-    expect(guest.answers).to_contain_text(writing.HEADLINE)
-    address = guest.page.url
+    with club.held():
+        guest.say(writing.QUESTION)
+        expect(guest.answers).to_contain_text(writing.HEADLINE)
+        address = guest.page.url
 
-    sign_in(guest, "cleo")
-    guest.page.goto(address)
-    guest.settle()
+        sign_in(guest, "cleo")
+        guest.page.goto(address)
+        guest.settle()
 
-    expect(guest.answers).to_contain_text(writing.HEADLINE)
-    guest.stop_button.click()
-    guest.wait_for_end()
+        expect(guest.answers).to_contain_text(writing.HEADLINE)
+        guest.stop_button.click()
+        guest.wait_for_end()
     guest.reload()
     expect(guest.answers).to_contain_text(writing.HEADLINE)
     expect(guest.page.get_by_text(writing.LAST_WORDS)).to_have_count(0)

@@ -45,10 +45,11 @@ def test_server_dies__in_the_middle(visit, fragile):
     visitor = visit(fragile)
     visitor.provokes("network error", "ERR_", "Failed to fetch", "Failed to load")
     visitor.open("/?agent=writer")
-    visitor.say(writing.QUESTION)
-    expect(visitor.answers).to_contain_text(writing.HEADLINE)
+    with fragile.held():
+        visitor.say(writing.QUESTION)
+        expect(visitor.answers).to_contain_text(writing.HEADLINE)
 
-    fragile.kill()
+        fragile.kill()
     expect(visitor.toast).to_contain_text("The connection broke off.")
     visitor.wait_for_end()
     expect(visitor.answers).to_contain_text(writing.HEADLINE)

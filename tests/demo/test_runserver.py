@@ -13,7 +13,8 @@ import pytest
 
 from tests.browser.demo import Demo, migrated_database
 
-SECONDS = 10
+#: For machines that are busy with something else.
+SECONDS = 60
 
 
 @pytest.fixture
