@@ -15,6 +15,10 @@ CASES = HERE / "cases"
 EXTRA_CASES = HERE / "cases_extra"
 INTENDED: Mapping[str, str] = json.loads((HERE / "intended.json").read_text(encoding="utf-8"))
 
+#: So many times slower than recorded agents speak and requests follow each other: what has to come
+#: in the middle of a run does so on a slow machine, too.
+SLOWNESS = 3
+
 BOUNDARY = "----conformance-boundary"
 
 
@@ -58,7 +62,7 @@ class Request:
             headers=headers,
             content=content,
             start=Start.of(recorded.get("start"), index),
-            delay_seconds=recorded.get("delay_ms", 0) / 1000,
+            delay_seconds=recorded.get("delay_ms", 0) / 1000 * SLOWNESS,
             disconnect_after_events=recorded.get("disconnect_after_events"),
             disconnect_after_comments=recorded.get("disconnect_after_comments"),
             profile=recorded.get("profile"),

@@ -47,6 +47,11 @@ class Exchange:
                 lambda: self.done or (events is not None and len(self.events) >= events)
             )
 
+    async def begun(self) -> None:
+        """Wait until the answer has begun."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.done or self.status is not None)
+
     async def send(self) -> None:
         """Send the request and read the answer. Never raises: see `failure`."""
         try:

@@ -11,6 +11,7 @@ from copilotkit_django.runners import AgentRunner
 from copilotkit_django.runtime import Runtime
 
 from . import agents, cors, middleware
+from .case import SLOWNESS
 from .hooks import RecordingHooks
 from .ports import Site
 from .speech import FakeTranscription
@@ -64,7 +65,7 @@ def options() -> dict[str, Mapping[str, Any]]:
         },
         "forward-open": {**remotes, "forward_headers": {"use_default_denylist": False}},
         "supersede": {"concurrent_runs": "supersede"},
-        "keepalive": {"keepalive_seconds": 0.2},
+        "keepalive": {"keepalive_seconds": 0.2 * SLOWNESS},
         "oddids": {"agents": agents.ODD},
         "features": {"a2ui": ["researcher"], "open_generative_ui": True},
         "badcaps": {"agents": agents.WITH_BAD_CAPABILITIES},

@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,7 +32,10 @@ MAIN_PROFILE = "multi"
 
 STEP_SECONDS = 30
 CASE_SECONDS = 40
-#: Callbacks may run after the response; they get this long before their calls are read.
+#: Callbacks may run after the response, and are waited for.
+CALLS_SECONDS = 20
+POLL_SECONDS = 0.02
+#: What comes within so long after them is one too many.
 AFTER_SECONDS = 0.15
 HOOK_SECONDS = 0.05
 
@@ -79,17 +83,36 @@ async def run(case: Case, ports: Mapping[str, int]) -> dict[str, Any]:
             if start.after_request is not None:
                 async with asyncio.timeout(STEP_SECONDS):
                     await exchanges[start.after_request].reached(start.events)
+            if exchange.request.delay_seconds and start.after_request is None:
+                # Whoever is to hear of what follows listens by now.
+                async with asyncio.timeout(STEP_SECONDS):
+                    await exchanges[0].begun()
             await asyncio.sleep(exchange.request.delay_seconds)
             group.create_task(exchange.send())
 
     found: dict[str, Any] = {"responses": [transcribe(exchange) for exchange in exchanges]}
+    # What may differ may be less, too.
+    is_sure = case.peer_quirk is None and case.intended is None
     if case.after_middleware_calls is not None:
-        await asyncio.sleep(AFTER_SECONDS)
-        found["after_middleware_calls"] = normalise(await fetch(port, "/__after"))
+        wanted = len(case.after_middleware_calls) if is_sure else 0
+        calls = await recorded(port, "/__after", wanted, AFTER_SECONDS)
+        found["after_middleware_calls"] = normalise(calls)
     if case.hook_calls is not None:
-        await asyncio.sleep(HOOK_SECONDS)
-        found["hook_calls"] = normalise(await fetch(port, "/__hooks"))
+        wanted = len(case.hook_calls) if is_sure else 0
+        calls = await recorded(port, "/__hooks", wanted, HOOK_SECONDS)
+        found["hook_calls"] = normalise(calls)
     return found
+
+
+async def recorded(port: int, path: str, wanted: int, seconds: float) -> list[Any]:
+    """The calls of callbacks: those that are wanted, and any others that come soon after."""
+    calls: list[Any] = []
+    deadline = time.monotonic() + CALLS_SECONDS
+    while len(calls) < wanted and time.monotonic() < deadline:
+        calls += await fetch(port, path) or []
+        await asyncio.sleep(POLL_SECONDS)
+    await asyncio.sleep(seconds)
+    return calls + (await fetch(port, path) or [])
 
 
 def counts(results: Iterable[Result]) -> dict[str, int]:

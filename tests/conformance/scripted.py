@@ -21,6 +21,9 @@ Script = Callable[..., AsyncIterator[Event]]
 #: Long enough for earlier events to be on the wire before an agent misbehaves.
 FLUSH_SECONDS = 0.025
 
+#: So many times slower agents speak than their scripts say.
+slowness = 1.0
+
 UNICODE = (
     "héllo ",
     "日本語 ",
@@ -178,7 +181,7 @@ async def slow(
     yield context.started()
     yield open_text(m1)
     for i in range(int(count)):
-        if await stopped_within(context, ms / 1000):
+        if await stopped_within(context, ms / 1000 * slowness):
             return
         yield delta(m1, f"tok{i} ")
     yield close_text(m1)
@@ -549,7 +552,7 @@ async def hangignore(
 ) -> AsyncIterator[Event]:
     async for event in half_a_text(context, count):
         yield event
-    due = time.monotonic() + ms / 1000
+    due = time.monotonic() + ms / 1000 * slowness
     while (left := due - time.monotonic()) > 0:
         await stopped_within(context, left)
     yield close_text(message_id(context))

@@ -19,6 +19,8 @@ from copilotkit_django.runners import AgentRunner, InMemoryRunner
 from tests.databases import add_arguments, migrate
 from tests.serving import SERVERS, open_socket, serve
 
+from .case import SLOWNESS
+
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
@@ -45,9 +47,11 @@ def run(options: argparse.Namespace, *, default_database: str) -> None:
     # What follows needs the app registry.
     from copilotkit_django.asgi import get_asgi_application
 
+    from . import scripted
     from .ports import Ports
     from .profiles import sites
 
+    scripted.slowness = SLOWNESS
     served = sites(runner(options))
     sockets = {name: open_socket() for name in served}
     ports = {name: each.getsockname()[1] for name, each in sockets.items()}

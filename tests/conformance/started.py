@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 START_SECONDS = 60
-STOP_SECONDS = 10
+STOP_SECONDS = 60
 
 
 @contextmanager
