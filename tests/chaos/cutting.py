@@ -17,6 +17,7 @@ class Line:
         self.port = 0
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None] | None] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -31,15 +32,28 @@ class Line:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        self.cut()
+        while self._serving:
+            # One that was about to be connected is so only now.
+            self._abort()
+            await asyncio.sleep(0.01)
 
     def cut(self) -> None:
         """Reset all connections that are open now."""
+        self.cuts += bool(self._open)
+        self._abort()
+
+    def _abort(self) -> None:
         for writer in self._open:
             writer.transport.abort()
-        self.cuts += bool(self._open)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.add(asyncio.current_task())
+        try:
+            await self._connect(reader, writer)
+        finally:
+            self._serving.discard(asyncio.current_task())
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.to)
         except OSError:

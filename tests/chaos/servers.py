@@ -90,7 +90,17 @@ class ChaosServer:
             self.process.stdout.close()
 
     def freeze(self) -> None:
+        """Return once none of its threads does anything any more."""
         self.process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_SECONDS
+        while set(self._states()) != {"T"}:
+            assert time.monotonic() < deadline, f"{self.name} does not stand still"
+            time.sleep(0.001)
+
+    def _states(self) -> list[str]:
+        """What each of its threads does, as the kernel abbreviates it."""
+        found = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return [file.read_text().rpartition(")")[2].split()[0] for file in found]
 
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
@@ -113,11 +123,16 @@ class Servers:
         self,
         *names: str,
         url: str,
-        lease: float = 2.0,
+        lease: float = 15.0,
         redis: str | None = None,
         **environment: str,
     ) -> list[ChaosServer]:
-        """Start servers and wait until all of them listen: the first one makes the tables."""
+        """Start servers and wait until all of them listen: the first one makes the tables.
+
+        A short lease is for tests that wait for its end: where a process gets no processor for two
+        thirds of it, its runs are ended by another.
+        """
+        environment = {"CHAOS_CUES": str(self._folder), **environment}
         started: list[ChaosServer] = []
         for name in names:
             if len(started) == 1:
@@ -131,6 +146,10 @@ class Servers:
         waiting = [asyncio.to_thread(each.wait_until_ready) for each in started if not each.port]
         await asyncio.gather(*waiting)
         return started
+
+    def cue(self, thread: str) -> None:
+        """Have the run of a thread go on that waits for its cue."""
+        (self._folder / f"{thread}.cue").touch()
 
     def kill_all(self) -> None:
         for server in self.all:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests import services
+from tests.serving import free_port
 
 #: For machines that are busy with something else.
 PATIENCE = 60
@@ -127,13 +128,25 @@ class Postgres(Store):
         return self._psycopg.connect(self._own, autocommit=True)
 
     def connections(self) -> int:
-        sql = "SELECT count(*) FROM pg_stat_activity WHERE datname=%s"
+        # Not the database's own workers, which tidy up in a new one.
+        sql = (
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname=%s AND backend_type='client backend'"
+        )
         return self._admin(sql, self.name)[0][0]
 
     def idle_in_transaction(self) -> int:
         """How many transactions are open whose processes have nothing to say at the moment."""
         sql = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname=%s AND state='idle in transaction'"
+        )
+        return self._admin(sql, self.name)[0][0]
+
+    def waiting_to_insert(self) -> int:
+        """How many transactions wait for what another one has locked, to insert rows."""
+        sql = (
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname=%s AND wait_event_type='Lock' AND query LIKE 'INSERT%%'"
         )
         return self._admin(sql, self.name)[0][0]
 
@@ -219,8 +232,7 @@ class Redis:
     def __init__(self) -> None:
         self._program = services.require("redis-server")
         pytest.importorskip("channels_redis")
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self.start()

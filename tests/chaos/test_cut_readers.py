@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.streams import STREAM_SECONDS, free_at_last, run_body
 
-LEASE = 2.0
+LEASE = 4.0
 
 
 class Cut:

@@ -10,9 +10,6 @@ from tests.chaos.streams import assert_proper, lateness_ms, quantile, tokens
 
 EVENTS = 5000
 
-#: The agent keeps silent for so long, so that everybody has opened the thread.
-OPENING_MS = 1500
-
 #: Store, whether there is a Redis, and the servers: the first one runs the agent.
 SITES = {
     "sqlite": ("sqlite", False, ("daphne", "daphne")),
@@ -33,11 +30,12 @@ async def test_followed_elsewhere(site, make_store, servers, talk, request, roun
     total = rounds(20)
     for number in range(total):
         thread = f"fast-{number}"
-        said = talk.run(owner, thread, "fast", f"pent:{EVENTS}:{OPENING_MS}")
+        said = talk.run(owner, thread, "fast", f"cuedtext:{EVENTS}")
         await said.begun.wait()
         followed = [talk.follow(server, thread) for server in (owner, *others, *others)]
         await asyncio.gather(*(seen.begun.wait() for seen in followed))
-        assert not said.text, "the followers came too late to see it live"
+        assert not said.text
+        servers.cue(thread)
         await talk.end(said, *followed)
         assert_proper(said.events)
         assert said.text == tokens(EVENTS)
@@ -45,10 +43,11 @@ async def test_followed_elsewhere(site, make_store, servers, talk, request, roun
             assert seen.events == said.events
         durations.append(max(seen.times[-1] for seen in followed) - said.times[2])
 
-    paced = talk.run(owner, "paced", "paced", f"stamp:{EVENTS // 20}:20")
+    paced = talk.run(owner, "paced", "paced", f"cuedstamp:{EVENTS // 20}:20")
     await paced.begun.wait()
     followed = [talk.follow(server, "paced") for server in (owner, *others, *others)]
     await asyncio.gather(*(seen.begun.wait() for seen in followed))
+    servers.cue("paced")
     await talk.end(paced, *followed)
     assert_proper(paced.events)
     for seen in followed:

@@ -8,11 +8,15 @@ anybody until the process goes on or is killed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable
 
 import pytest
 
 from tests.chaos import official
+from tests.chaos.servers import ChaosServer
+from tests.chaos.stores import PATIENCE, Postgres
 from tests.chaos.streams import (
     TERMINAL,
     assert_proper,
@@ -26,15 +30,32 @@ from tests.chaos.streams import (
 #: What happens to the thread meanwhile: it is only given free, another run is over, one is live.
 MEANWHILE = ("freed", "taken", "busy")
 
-#: Freezing is tried so often until it hits a transaction.
-ATTEMPTS = 200
+LEASE = 4.0
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Ask until it holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not await asyncio.to_thread(holds):  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def freeze_in_transaction(owner: ChaosServer, store: Postgres) -> None:
+    """Freeze a process that writes, within its transaction."""
+    with contextlib.closing(store.open()) as blocker:
+        blocker.execute("BEGIN")
+        blocker.execute("LOCK TABLE copilotkit_segment IN SHARE MODE")
+        await eventually(lambda: store.waiting_to_insert() > 0)
+        owner.freeze()
+    # What it waited for is done now, but it is not there to go on.
+    await eventually(lambda: store.idle_in_transaction() > 0)
 
 
 @pytest.mark.parametrize("moment", ["anywhere", "in-transaction"])
 async def test_frozen_owner(moment, make_store, servers, talk, rounds, figures):
     """The old owner writes nothing more and tells its caller; history holds one clean end."""
     store = make_store("postgres")
-    owner, other = await servers.start("uvicorn", "daphne", url=store.url)
+    owner, other = await servers.start("uvicorn", "daphne", url=store.url, lease=LEASE)
     took, held, total = [], 0, rounds(30, 6)
     for number in range(total):
         thread, meanwhile = f"frozen-{number}", MEANWHILE[number % 3]
@@ -43,15 +64,11 @@ async def test_frozen_owner(moment, make_store, servers, talk, rounds, figures):
         silent = talk.run(owner, f"silent-{number}", "old", "hang:3")
         await said.until(lambda seen: len(seen.events) > 10)
         await silent.until(lambda seen: "tok2" in seen.text)
-        for _ in range(ATTEMPTS):
+        if moment == "in-transaction":
+            await freeze_in_transaction(owner, store)
+        else:
             owner.freeze()
-            holds_locks = store.idle_in_transaction() > 0
-            if holds_locks or moment == "anywhere":
-                break
-            owner.thaw()
-            await asyncio.sleep(0.005)
-        assert holds_locks or moment == "anywhere", "never met it in a transaction"
-        held += holds_locks
+        held += store.idle_in_transaction() > 0
         frozen = time.time()
 
         # Another process ends it for the reader it has, or for the next run.

@@ -11,7 +11,7 @@ import pytest
 from tests.chaos import official
 from tests.chaos.streams import assert_proper, by_run, free_at_last, loads, quantile, text_of
 
-LEASE = 2.0
+LEASE = 4.0
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres", "mariadb"])
@@ -30,7 +30,8 @@ async def test_killed_worker(kind, make_store, servers, talk, rounds, figures):
         await said.until(lambda seen: len(seen.events) > 3)
         await called.until(lambda seen: len(seen.events) > 2)
         followed = talk.follow(survivor, stream)
-        await followed.begun.wait()
+        # What is told there is stored.
+        await followed.until(lambda seen: seen.text)
         await asyncio.sleep(random.uniform(0.05, 0.6))
         begun = talk.run(victim, young, "lost", "stamp:100000:2")
         await asyncio.sleep(random.uniform(0, 0.02))

