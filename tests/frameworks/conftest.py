@@ -4,6 +4,7 @@ import gc
 import os
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,16 +15,29 @@ from tests.frameworks.case import SCENARIOS, Case
 from tests.frameworks.table import Table
 from tests.integration.conftest import alice, bob, serve  # noqa: F401
 
+HERE = Path(__file__).parent
+
 table = pytest.StashKey[Table]()
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _frameworks_leave_connections_open() -> Iterator[None]:
-    """Clients that nobody can close are collected here, where nobody minds."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None):
+    """Clients that nobody can close are collected at the end of each module, where nobody minds.
+
+    Not by a fixture: as long as one is there, so are those of the module's last test.
+    """
+    result = yield
+    if HERE in item.path.parents and (nextitem is None or nextitem.path != item.path):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+    return result
+
+
+@pytest.fixture
+def closes_connections() -> bool:
+    """Those of some clients cannot."""
+    return False
 
 
 @pytest.fixture

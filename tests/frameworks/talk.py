@@ -23,7 +23,7 @@ PAINT = {
 }
 
 #: Frameworks take their time on a busy machine.
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 @dataclass

@@ -235,5 +235,5 @@ async def test_stop__between_two_words(llm, serve, page):
     await within(hearing, SECONDS)
 
     [prompt] = llm.prompts
-    assert await asyncio.to_thread(prompt.wait)
+    assert await asyncio.to_thread(prompt.wait, SECONDS)
     assert prompt.disconnected

@@ -197,7 +197,7 @@ async def test_stop(case, host, llm, page):
     heard = page.take(body)
 
     [prompt] = llm.prompts
-    assert await asyncio.to_thread(prompt.wait)
+    assert await asyncio.to_thread(prompt.wait, SECONDS)
     assert prompt.disconnected
     assert heard.last["type"] == "RUN_FINISHED"
     assert heard.text.startswith("One")
@@ -228,7 +228,7 @@ async def test_concurrent(case, host, llm):
     """Fifty people talk to the model at the same moment, and each hears their own answer."""
     host("concurrent")
     gate = threading.Event()
-    llm.script = lambda prompt: [Wait(gate), Text(f"You said: {prompt.last_user_text}")]
+    llm.script = lambda prompt: [Wait(gate, SECONDS), Text(f"You said: {prompt.last_user_text}")]
     people = [Caller(headers={"x-user": f"person-{number}"}) for number in range(50)]
     pages = [Page(caller, thread=f"t{number}") for number, caller in enumerate(people)]
 
