@@ -50,7 +50,7 @@ def closes_connections() -> bool:
 
 @pytest.fixture
 async def _loop_of_this_test(closes_connections: bool):
-    """Fail a test if something of its own is on its loop a second after its other fixtures ended.
+    """Fail a test if something of its own stays on its loop when its other fixtures have ended.
 
     Forgotten connections are told of by a warning when they are collected, in any later test.
     """
@@ -62,7 +62,7 @@ async def _loop_of_this_test(closes_connections: bool):
     before = running()
     yield
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             while running() - before:  # noqa: ASYNC110 - connections tell nobody
                 await asyncio.sleep(0.01)
     if left := running() - before:

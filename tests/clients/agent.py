@@ -32,7 +32,7 @@ SUGGESTIONS = (
 )
 
 
-GATE_SECONDS = 20
+GATE_SECONDS = 60
 #: What runs of the script `gated` wait for, by whose they are.
 GATES: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 

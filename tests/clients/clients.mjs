@@ -9,7 +9,7 @@ import * as agui0 from "ag-ui-client-0";
 import * as agui1 from "ag-ui-client-1";
 
 export const KINDS = ["core", "agui-0", "agui-1"];
-const WAIT_MS = 15_000;
+const WAIT_MS = 60_000;
 
 // CopilotKitCore asks for /info only where there is a window.
 globalThis.window ??= {};

@@ -13,7 +13,7 @@ from . import packages
 from .server import Server
 
 #: Longer than drive.mjs gives a scenario.
-FAMILY_SECONDS = 60
+FAMILY_SECONDS = 100
 
 CLIENTS = ("core", "agui-0", "agui-1")
 #: Where threads are kept, and the server that serves them.

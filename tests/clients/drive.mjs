@@ -10,7 +10,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 // What visitors of a page run; in development the clients give advice about the page.
 process.env.NODE_ENV = "production";
 
-const DEADLINE_MS = 30_000;
+const DEADLINE_MS = 80_000;
 const [family, places] = process.argv.slice(2);
 const sites = JSON.parse(places);
 const playing = new AsyncLocalStorage();

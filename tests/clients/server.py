@@ -8,7 +8,7 @@ import sys
 import threading
 
 START_SECONDS = 60
-STOP_SECONDS = 10
+STOP_SECONDS = 60
 
 
 class Server:

@@ -24,7 +24,7 @@ READY = re.compile(r"(?:running on http://|Listening on TCP address )127\.0\.0\.
 
 #: For machines that are busy with something else.
 START_SECONDS = 60
-STOP_SECONDS = 15
+STOP_SECONDS = 60
 POLL_SECONDS = 0.05
 
 #: Those of this test run, for what a failure report shows.

@@ -8,7 +8,7 @@ import pytest
 from tests.conformance.started import started
 from tests.talk import events_in, run_input, text_of
 
-SECONDS = 20
+SECONDS = 60
 
 
 @pytest.mark.parametrize(("runner", "workers"), [("memory", 1), ("database", 2)])

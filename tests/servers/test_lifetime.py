@@ -25,7 +25,7 @@ def test_start__misspelt_setting(start, name):
 
 @pytest.mark.parametrize("name", ["uvicorn", "daphne"])
 async def test_end__open_streams(start, name):
-    """SIGTERM ends the process within seconds, whoever is listening to whatever."""
+    """SIGTERM ends the process, though everybody listens to what never ends."""
     server = await asyncio.to_thread(start(name).wait_until_ready)
 
     async def listen(number: int, begun: asyncio.Event) -> None:

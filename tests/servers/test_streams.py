@@ -47,22 +47,20 @@ class TestHeaders:
     async def test_agent_is_silent(self, uvicorn, daphne):
         """The headers are on the wire long before the agent has anything to say."""
 
-        async def seconds_until(port: int) -> tuple[float, float]:
+        async def seconds_until_event(port: int) -> float:
             async with connect(port) as connection:
-                body = run_input("silent", seconds=SILENT_SECONDS)
+                body = run_input("silent", seconds=SILENT_SECONDS, gate=1)
                 begin = time.monotonic()
                 answer = await connection.post(RUN.format("silent"), body)
-                headers_after = time.monotonic() - begin
                 assert answer.status == 200
                 assert answer.content_type == "text/event-stream"
+                # Only now may the agent speak.
+                await open_gate(port, "silent")
                 assert (await next_event(answer.frames()))["type"] == "RUN_STARTED"
-                return headers_after, time.monotonic() - begin
+                return time.monotonic() - begin
 
-        for headers, event in await asyncio.gather(
-            *map(seconds_until, (uvicorn.port, daphne.port))
-        ):
-            assert headers < 2
-            assert event > SILENT_SECONDS - 1
+        for seconds in await asyncio.gather(*map(seconds_until_event, (uvicorn.port, daphne.port))):
+            assert seconds > SILENT_SECONDS - 1
 
     async def test_for_proxies(self, server):
         """No proxy on the way holds the stream back."""
@@ -104,17 +102,19 @@ class TestEvents:
     async def test_silence__filled_with_comments(self, uvicorn, daphne):
         """A silent stream is kept alive by comments, which are no events."""
 
-        async def frames_of(port: int) -> list[bytes]:
+        async def listen(port: int) -> tuple[list[bytes], list[bytes]]:
             async with connect(port) as connection:
-                body = run_input("talkative", seconds=4)
+                body = run_input("talkative", gate=1)
                 answer = await connection.post("/api/talkative/agent/silent/run", body)
+                frames = answer.frames()
                 async with asyncio.timeout(PATIENCE):
-                    return [frame async for frame in answer.frames()]
+                    silence = [await anext(frames) for _ in range(2)]
+                    await open_gate(port, "talkative")
+                    return silence, [frame async for frame in frames]
 
-        for frames in await asyncio.gather(*map(frames_of, (uvicorn.port, daphne.port))):
-            comments = [frame for frame in frames if frame.startswith(b":")]
-            events = frames[len(comments) :]
-            assert len(comments) >= 2
+        for silence, rest in await asyncio.gather(*map(listen, (uvicorn.port, daphne.port))):
+            events = [frame for frame in rest if not frame.startswith(b":")]
+            assert all(frame.startswith(b":") for frame in silence)
             assert types_of(map(event_of, events)) == ["RUN_STARTED", "RUN_FINISHED"]
 
 

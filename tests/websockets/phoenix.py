@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.talk import Event
+from copilotkit_django import realtime
+from tests.talk import Event, until
 
 from .sockets import SocketClient
+
+
+async def watched(application: Any, token: str) -> None:
+    """Wait until those who joined with a token were told what there was; what follows is new."""
+    watch, scope = application.runtime.runner.watch, realtime.read_token(token).scope
+
+    def is_up_to_date() -> bool:
+        found = [here.scopes[scope] for here in watch._loops.values() if scope in here.scopes]
+        watchers = [each for one in found for each in one.watchers]
+        return bool(watchers) and not any(each.is_new for each in watchers)
+
+    await until(is_up_to_date)
 
 
 class Page(SocketClient):

@@ -20,7 +20,7 @@ from tests.acting import Failing, Staged
 from tests.integration.site import BASE, Caller
 from tests.talk import run_input, within
 
-from .phoenix import Page
+from .phoenix import Page, watched
 from .sockets import Talk
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -64,7 +64,9 @@ class Visitor:
     async def page(self, **options: Any) -> Page:
         code, token = await self.credentials()
         page = await self.sockets(Page(self.application, token, **options)).opened()
-        return await page.join(code)
+        await page.join(code)
+        await watched(self.application, token)
+        return page
 
     async def run(self, thread: str = "t1", run: str = "r1") -> None:
         await self.caller.run(run_input(thread=thread, run=run))
@@ -402,8 +404,9 @@ class TestProtocol:
     async def test_silence(self, visitor, monkeypatch):
         """A page that beats no more is closed."""
         monkeypatch.setattr(doors, "RECHECK_SECONDS", 0.05)
-        monkeypatch.setattr(consumer, "SILENT_SECONDS", 0.01)
         page = await visitor().page()
+
+        monkeypatch.setattr(consumer, "SILENT_SECONDS", 0.01)
 
         assert await page.close_code() == 4401
 

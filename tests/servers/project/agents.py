@@ -31,8 +31,13 @@ def message_id(context: RunContext) -> str:
 
 @agent
 async def silent(context: RunContext) -> AsyncIterator[Event]:
-    """Says nothing for forwardedProps.seconds, then two events."""
+    """Says nothing for forwardedProps.seconds, then two events.
+
+    With forwardedProps.gate it waits at the gate of its thread as well.
+    """
     await asyncio.sleep(setting(context, "seconds", 0))
+    if setting(context, "gate", 0):
+        await gates[context.thread_id].acquire()
     yield context.started()
     yield context.finished()
 
