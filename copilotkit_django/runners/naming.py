@@ -222,7 +222,9 @@ def first_words(messages: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _clean(text: str) -> str:
-    return " ".join(_MARKUP.sub(" ", text).replace("\0", "").split())
+    # Databases take neither NUL nor half a surrogate pair, of which clients do send some.
+    storable = text.replace("\0", "").encode(errors="ignore").decode()
+    return " ".join(_MARKUP.sub(" ", storable).split())
 
 
 def _text(content: Any) -> str:

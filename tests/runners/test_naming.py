@@ -91,6 +91,13 @@ async def test_first_words__name_the_thread(runner) -> None:
     assert await named(runner) == "What is the capital of Peru?"
 
 
+async def test_first_words__half_an_emoji(runner) -> None:
+    """What no database can hold is left out of the name."""
+    await run(runner, Parrot(), "Hello \ud83d Peru", policy=policy("first-words"))
+
+    assert await named(runner) == "Hello Peru"
+
+
 async def test_agent__names_the_thread(runner) -> None:
     """The agent is asked for a title, on a thread of no further use, with nothing at hand."""
     agent = Titler('{"title": "Capital of Peru"}')
@@ -296,6 +303,7 @@ async def test_store__that_is_gone(runner, monkeypatch, caplog) -> None:
         ("", ""),
         ("...", ""),
         ("\0", ""),
+        ("Peru \ud83d", "Peru"),
     ],
 )
 def test_title__in_an_answer(answer, title) -> None:
@@ -312,6 +320,7 @@ def test_title__in_an_answer(answer, title) -> None:
         ("one two three four five six seven eight", "one two three four five six seven…"),
         ("y" * 200, "y" * 79 + "…"),
         ([{"type": "text", "text": "Look"}, {"type": "binary"}], "Look"),
+        ("Look \ud83d here\0", "Look here"),
         ("", ""),
         ([], ""),
     ],
