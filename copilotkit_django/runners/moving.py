@@ -70,12 +70,23 @@ def _move(store: Store, scope: str, to: str, user: Any) -> list[Move]:
             )
             for pk, ref in found.items()
         ]
+        # Those that are older than memory keys are remembered by the key they have lost by now.
+        memory_keys = {each.pk: each.memory_key or each.key for each in locked.values()}
         scope_key, owner, now = digest_of(to), store.user(user), store.now()
         store.execute_many(
             "UPDATE {thread} SET scope=%s, scope_key=%s, user_id=%s, thread_id=%s, {key}=%s, "
-            "updated_at=%s WHERE id=%s",
+            "memory_key=%s, updated_at=%s WHERE id=%s",
             [
-                (to, scope_key, owner, thread.after.thread_id, thread.after.key, now, pk)
+                (
+                    to,
+                    scope_key,
+                    owner,
+                    thread.after.thread_id,
+                    thread.after.key,
+                    memory_keys[pk],
+                    now,
+                    pk,
+                )
                 for pk, thread in moves
             ],
         )

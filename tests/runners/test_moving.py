@@ -140,6 +140,19 @@ class TestMemory:
         assert await self.remembered(runner, scope=USER, thread=name, run="r2") == before
         assert await self.remembered(runner, scope=USER, thread="main", run="r2") != before
 
+    @on_databases
+    async def test_move__memory_of_old_threads(self, runner):
+        """A thread that is older than memory keys is known by what it was known by until now."""
+        await run(runner, scope=VISITOR)
+        threads = Thread.objects.using(runner.store.alias)
+        await runner.write(lambda: threads.update(memory_key=""))
+        before = await self.remembered(runner, scope=VISITOR, run="r2")
+
+        await runner.threads.move(VISITOR, USER)
+
+        assert await self.remembered(runner, scope=USER, run="r3") == before
+        assert await self.remembered(runner, scope=VISITOR, run="r4") != before
+
     async def test_move__memory_of_the_old_name(self, runner):
         """Whoever begins a thread under the old name finds nothing of what agents remember."""
         before = await self.remembered(runner, scope=VISITOR)
