@@ -34,7 +34,7 @@ from copilotkit_django.runners.threads import (
 if TYPE_CHECKING:
     from copilotkit_django.runners.database import DatabaseRunner
 
-#: Of so many changes are those told who watch; nobody looks at longer lists.
+#: Of so many changes to a scope are those told who watch it; nobody looks at longer lists.
 MAX_CHANGES = 1000
 
 #: Threads deleted in one transaction.
@@ -165,10 +165,23 @@ class DatabaseThreads(ThreadStore):
         earliest = _moment(min(since.values()))
         # The runner's tables are asked as a reader's thread does, without locks.
         rows = self._threads.filter(scope_key__in=builtins.list(scopes), updated_at__gte=earliest)
-        visible = rows.exclude(last_run_at=None, holder="").order_by("-updated_at")
+        visible = rows.exclude(last_run_at=None, holder="").order_by("-updated_at")[:MAX_CHANGES]
+        deleted = DeletedThread.objects.using(self._runner.store.alias).filter(
+            scope_key__in=builtins.list(scopes), deleted_at__gte=earliest
+        )
+        gone = deleted.order_by("-deleted_at")[:MAX_CHANGES]
+        if max(len(visible), len(gone)) == MAX_CHANGES and len(since) > 1:
+            # What happens in one scope must not crowd out what happened in another.
+            names = builtins.list(since)
+            middle = len(names) // 2
+            first, second = (
+                self._changes({name: since[name] for name in half})
+                for half in (names[:middle], names[middle:])
+            )
+            return Changes([*first.threads, *second.threads], [*first.gone, *second.gone])
         threads = [
             thread
-            for thread in visible[:MAX_CHANGES]
+            for thread in visible
             if thread.updated_at.timestamp() >= since[scopes[thread.scope_key]]
         ]
         runs = {
@@ -177,14 +190,11 @@ class DatabaseThreads(ThreadStore):
             .filter(thread__in=[thread.pk for thread in threads], position=F("thread__fence"))
             .only("thread_id", "run_id", "status", "agent_id")
         }
-        gone = DeletedThread.objects.using(self._runner.store.alias).filter(
-            scope_key__in=builtins.list(scopes), deleted_at__gte=earliest
-        )
         return Changes(
             [_state(thread, runs.get(thread.pk)) for thread in threads],
             [
                 GoneThread(scopes[each.scope_key], each.thread_id, each.deleted_at.timestamp())
-                for each in gone.order_by("-deleted_at")[:MAX_CHANGES]
+                for each in gone
             ],
         )
 

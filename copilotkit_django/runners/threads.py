@@ -146,6 +146,6 @@ class ThreadStore(abc.ABC):
     async def changes(self, since: Mapping[str, float]) -> Changes:
         """What has changed in each scope since a moment in seconds since the epoch.
 
-        Of too many changes the latest.
+        Of too many changes to one the latest.
         """
         return Changes()

@@ -11,7 +11,14 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from copilotkit_django.models import Run, SeenMessage, Segment, Thread, TokenCount
+from copilotkit_django.models import (
+    DeletedThread,
+    Run,
+    SeenMessage,
+    Segment,
+    Thread,
+    TokenCount,
+)
 from tests import services
 from tests.databases import database
 
@@ -87,5 +94,5 @@ def _empty(kind: str, folder: Path, name: str) -> Iterator[str]:
 
 def empty(alias: str) -> None:
     """Delete everything the runner keeps."""
-    for model in (Segment, SeenMessage, Run, Thread, TokenCount):
+    for model in (Segment, SeenMessage, Run, Thread, TokenCount, DeletedThread):
         model.objects.using(alias).all()._raw_delete(alias)

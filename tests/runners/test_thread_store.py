@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
 import pytest
 
@@ -405,3 +406,31 @@ class TestEvents:
         await run(runner, run="r2")
 
         assert state(await stored(runner)) == {"a": 2, "none": None}
+
+
+class TestChanges:
+    """What those are told who watch scopes."""
+
+    @on_databases
+    @pytest.mark.parametrize("count", [1, 3, 9])
+    async def test_changes__many_in_another_scope(self, runner, monkeypatch, count):
+        """However much happens in one scope, what happened in others is told."""
+        monkeypatch.setattr("copilotkit_django.runners.database_threads.MAX_CHANGES", 3)
+        beginning = time.time() - 1
+        await make(runner, "changed", "deleted", scope="user:2")
+        await runner.threads.delete(thread("deleted", "user:2"))
+        busy = [f"t{number}" for number in range(count)]
+        await make(runner, *busy)
+        await make(runner, *(f"gone{number}" for number in range(count)))
+        for number in range(count):
+            await runner.threads.delete(thread(f"gone{number}"))
+
+        changes = await runner.threads.changes({SCOPE: beginning, "user:2": beginning, "nobody": 0})
+
+        told = [(each.scope, each.record.thread_id) for each in changes.threads]
+        gone = [(each.scope, each.thread_id) for each in changes.gone]
+        assert ("user:2", "changed") in told
+        assert ("user:2", "deleted") in gone
+        # Of one scope the latest.
+        assert sorted(id for scope, id in told if scope == SCOPE) == sorted(busy[-3:])
+        assert len([scope for scope, _ in gone if scope == SCOPE]) == min(count, 3)
