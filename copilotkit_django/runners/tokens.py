@@ -13,6 +13,9 @@ from copilotkit_django.exceptions import BudgetSpent
 
 logger = logging.getLogger("copilotkit.run")
 
+#: No run is charged more, whatever its agent reports: sums have to fit into 64 bits.
+MAX_CHARGE = 2**53
+
 #: Windows that are over are forgotten once there are so many.
 FORGET_AT = 1000
 
@@ -76,7 +79,7 @@ class Account:
 
     async def charge(self, usage: Iterable[Mapping[str, Any]]) -> None:
         """Count what a run has reported, in the windows of this moment. Never raises."""
-        tokens = tokens_in(usage)
+        tokens = min(tokens_in(usage), MAX_CHARGE)
         if not tokens:
             return
         now = time.time()

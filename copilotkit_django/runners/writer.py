@@ -33,8 +33,15 @@ MAX_WRITES = 512
 UNDO_SECONDS = 10.0
 
 #: What the data is to blame for; anything else a database raises means it cannot be reached or
-#: does not take writes just now.
-DATA_ERRORS = (DataError, IntegrityError, ProgrammingError, TypeError, ValueError)
+#: does not take writes just now. SQLite's driver overflows by itself.
+DATA_ERRORS = (
+    DataError,
+    IntegrityError,
+    OverflowError,
+    ProgrammingError,
+    TypeError,
+    ValueError,
+)
 
 #: The longest pause between two attempts while the store does not answer.
 MAX_PAUSE = 1.0

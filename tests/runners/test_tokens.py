@@ -11,6 +11,7 @@ from copilotkit_django.budgets import Budget, Window
 from copilotkit_django.exceptions import BudgetSpent
 from copilotkit_django.models import TokenCount
 from copilotkit_django.runners.tokens import FORGET_AT, Account, MemoryTokens
+from tests.talk import collect, kinds
 
 from .asking import request_for, run
 from .stores import DATABASES, MEMORY
@@ -131,3 +132,22 @@ class TestAccount:
         await Account(Broken(), "ada", [Budget(1, 60)]).charge([{"totalTokens": 7}])
 
         assert "7 tokens of a run could not be counted" in caplog.text
+
+
+async def test_run__charged_with_nonsense(runner):
+    """An agent that reports more than can be counted spoils no other run, nor its own."""
+    agent = reporting(*[{"totalTokens": 2**53 - 1}] * 1100)
+    account = Account(runner.tokens, "ada", [Budget(5, 86_400)])
+
+    async def charged(number):
+        request = request_for(agent, thread=f"t{number}")
+        request.account = account
+        return await collect(await runner.run(request))
+
+    runs = await asyncio.gather(
+        *map(charged, range(3)), *(run(runner, thread=f"o{number}") for number in range(7))
+    )
+
+    assert [kinds(events)[-1] for events in runs] == ["RUN_FINISHED"] * 10
+    with pytest.raises(BudgetSpent):
+        await account.refuse_spent()

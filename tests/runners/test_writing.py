@@ -148,13 +148,14 @@ class TestFailures:
         assert {each.holder for each in await rows(runner, Thread)} == {""}
         assert len(await rows(runner, SeenMessage)) == 2
 
-    async def test_flush__data_error_in_one_run(self, runner, caplog):
-        """What the database refuses costs only the run it belongs to."""
+    @pytest.mark.parametrize("error", [DataError, OverflowError])
+    async def test_flush__data_error_in_one_run(self, runner, caplog, error):
+        """What the database or its driver refuses costs only the run it belongs to."""
         bad = thread("bad").key
 
         def around(write, writes):
             if any(each.key == bad and hasattr(each, "data") for each in writes):
-                raise DataError("value too long")
+                raise error("value too long")
             return write(writes)
 
         agents = [Staged() for _ in range(5)]
