@@ -11,6 +11,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import OperationalError
 
 from copilotkit_django.agents import agent
 from copilotkit_django.events.snapshot import messages
@@ -274,6 +275,18 @@ class TestThreads:
 
         assert {json.loads(line)["threadId"] for line in out.splitlines()} == {"t2"}
         assert json.loads(out.splitlines()[2])["event"]["type"] == "RUN_STARTED"
+
+    def test_export__database_that_fails(self, monkeypatch):
+        """Half of it is not passed off as all there is."""
+
+        def failing(run):
+            yield [b"{}"]
+            raise OperationalError("gone")
+
+        monkeypatch.setattr("copilotkit_django.runners.export._stored_events", failing)
+
+        with pytest.raises(OperationalError):
+            manage("copilotkit_threads", "export", "--user", "alice")
 
     def test_delete(self, alice, bob):
         """One thread, and not the one of the same id that somebody else has."""

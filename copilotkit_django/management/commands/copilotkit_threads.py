@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from copilotkit_django.events.snapshot import messages
@@ -119,7 +119,10 @@ class Command(BaseCommand):
         async for row in owned.rows(threads):
             thread = await owned.thread(row["pk"])
             lines = iter(()) if thread is None else export_thread(thread)
-            while (some := await owned.runner.read(next, lines, None)) is not None:
+            # Not by the runner, which reads once more what has failed: a generator that has raised
+            # is at its end, and so would be what is exported.
+            step = sync_to_async(lambda lines=lines: next(lines, None))
+            while (some := await step()) is not None:
                 self.stdout.write(some.decode(), ending="")
 
     async def _delete(
