@@ -15,6 +15,8 @@ from copilotkit_django.agents.base import RunContext
 from copilotkit_django.background import spawn
 from copilotkit_django.events.order import OrderError
 from copilotkit_django.events.pipeline import Pipeline
+from copilotkit_django.events.shapes import Wrong
+from copilotkit_django.events.tables import usage
 from copilotkit_django.events.wire import InvalidEvent, encode
 from copilotkit_django.incidents import scrub
 from copilotkit_django.runners.announcements import Announcements
@@ -309,13 +311,13 @@ class RunTask:
                 scrub(error, expose=False)
             if not self.pipeline.usage:
                 # Ended before it could report it.
-                self.pipeline.usage = list(self.context.usage)
+                self.pipeline.usage = self._usage_so_far()
             if self.request.account is None:
                 await self._store()
             else:
                 # Side by side, so that a store can keep both in one go.
-                usage = self.pipeline.usage
-                await asyncio.gather(self.request.account.charge(usage), self._store())
+                charged = self.request.account.charge(self.pipeline.usage)
+                await asyncio.gather(charged, self._store())
         except Exception as error:
             scrub(error, expose=False)
         finally:
@@ -331,15 +333,28 @@ class RunTask:
             finally:
                 self._ended.set_result(None)
 
+    def _usage_so_far(self) -> list[dict[str, Any]]:
+        """What the agent has put into its context; nothing where that is no usage."""
+        try:
+            return list(usage(self.context.usage))
+        except Wrong as error:
+            logger.warning(
+                "What agent %r says it has used is left out: usage%s %s.",
+                self.request.agent_id,
+                error.path,
+                error.problem,
+            )
+            return []
+
     async def _store(self) -> None:
         if self._on_end is not None:
             await self._on_end(self)
 
     async def _tell(self) -> None:
-        outcome, usage = self.outcome, self.pipeline.usage
+        outcome, used = self.outcome, self.pipeline.usage
         duration = time.monotonic() - self._began
-        self.announcements.log_end(outcome, duration, usage)
-        self.announcements.send(run_finished, outcome=outcome, duration=duration, usage=usage)
+        self.announcements.log_end(outcome, duration, used)
+        self.announcements.send(run_finished, outcome=outcome, duration=duration, usage=used)
         await self.announcements.heard()
 
 

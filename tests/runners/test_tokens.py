@@ -13,7 +13,7 @@ from copilotkit_django.models import TokenCount
 from copilotkit_django.runners.tokens import FORGET_AT, Account, MemoryTokens
 from tests.talk import collect, kinds
 
-from .asking import request_for, run
+from .asking import history, request_for, run
 from .stores import DATABASES, MEMORY
 
 HOUR, DAY = Window(3600, 4_000_000_000), Window(86_400, 4_000_000_000)
@@ -132,6 +132,29 @@ class TestAccount:
         await Account(Broken(), "ada", [Budget(1, 60)]).charge([{"totalTokens": 7}])
 
         assert "7 tokens of a run could not be counted" in caplog.text
+
+
+async def test_run__charged_for_what_it_broke_off(runner, caplog):
+    """A run that fails is charged what its agent has noted so far, and stored whatever that is."""
+
+    async def agent(context):
+        yield context.started()
+        context.usage.append({"inputTokens": 5, "totalTokens": None})
+        if context.run_id == "r2":
+            context.usage.append({"totalTokens": "many"})
+        raise ValueError("broken")
+
+    account = Account(runner.tokens, "ada", [Budget(6, 86_400)])
+    for number in (1, 2):
+        request = request_for(agent, run=f"r{number}", thread=f"t{number}")
+        request.account = account
+        events = await collect(await runner.run(request))
+        assert kinds(await history(runner, f"t{number}")) == kinds(events)
+
+    await account.refuse_spent()
+    with pytest.raises(BudgetSpent):
+        await Account(runner.tokens, "ada", [Budget(5, 86_400)]).refuse_spent()
+    assert "is left out: usage[1].totalTokens must be a whole number." in caplog.text
 
 
 async def test_run__charged_with_nonsense(runner):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 
@@ -53,6 +54,36 @@ async def test_log__failed_run(lines):
     """A failed run has its line, too."""
     await run(Failing(2, ValueError("broken")))
 
+    assert [r.outcome for r in lines.records if r.levelname == "INFO"] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        ({"inputTokens": 5, "totalTokens": None}, [{"inputTokens": 5}]),
+        ({"totalTokens": Decimal(5)}, []),
+        (7, []),
+    ],
+)
+async def test_end__odd_usage_of_a_failed_run(lines, usage, told):
+    """An agent that has kept no proper account of itself is a failed run like others."""
+    finished = []
+
+    async def agent(context):
+        yield context.started()
+        context.usage.append(usage)
+        raise ValueError("broken")
+
+    def receiver(**facts):
+        finished.append(facts)
+
+    run_finished.connect(receiver)
+    try:
+        await run(agent)
+    finally:
+        run_finished.disconnect(receiver)
+
+    assert [each["usage"] for each in finished] == [told]
     assert [r.outcome for r in lines.records if r.levelname == "INFO"] == ["failed"]
 
 
