@@ -33,8 +33,6 @@ class Leases:
         self._by_key: dict[str, RunTask] = {}
         self._store = store
         self._milliseconds = int(seconds * 1000)
-        #: Threads whose leases shall run out: their runs were given up.
-        self._given_up: set[int] = set()
         #: Threads that runs of ours are about to take, by key.
         self._claimed: Counter[str] = Counter()
         #: Runs that have lost such a thread, with what was said of it.
@@ -72,7 +70,6 @@ class Leases:
         log = log_of(task)
         before = self.live.get(log.thread)
         self.live[log.thread] = self._by_key[log.key] = task
-        self._given_up.discard(log.thread)
         if before is not None:
             log_of(before).abandon()
             before.stop()
@@ -121,7 +118,6 @@ class Leases:
     def give_up(self, log: DurableLog) -> None:
         """Write nothing more of a run, and let the lease of its thread run out."""
         log.abandon()
-        self._given_up.add(log.thread)
 
     def lose(self, log: DurableLog, error: Exception | None = None) -> None:
         """A run of ours is not ours any more or, with an error, the database refuses its events."""
@@ -139,12 +135,14 @@ class Leases:
             task.cancel(STORE_MESSAGE, "STORE_UNAVAILABLE")
 
     def renew(self) -> None:
-        """Renew all leases but those that were given up. Belongs to the writer's thread."""
-        given_up = list(self._given_up)
-        if given_up:
-            self._given_up -= set(given_up) - self._store.still_held(self.holder, given_up)
-        if self.live:
-            self._store.renew(self.holder, self._milliseconds, given_up)
+        """Renew the leases of what runs here, or is about to. Belongs to the writer's thread.
+
+        No others in our name: where the answer to a claim was lost for good, nobody runs.
+        """
+        threads = [pk for pk, task in self.live.copy().items() if not log_of(task).abandoned]
+        claimed = list(self._claimed)
+        if threads or claimed:
+            self._store.renew(self.holder, self._milliseconds, threads, claimed)
 
     def end_now(self) -> None:
         """Have all leases run out: whoever is next ends the runs."""

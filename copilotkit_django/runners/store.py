@@ -252,15 +252,24 @@ class Store(Claims):
 
     # -- leases ---------------------------------------------------------------------------------
 
-    def renew(self, holder: str, lease_ms: int, given_up: Iterable[int] = ()) -> None:
-        """Renew all leases of a holder, except those of threads whose runs were given up."""
-        threads = sorted(given_up)
-        without = f" AND id NOT IN ({marks(threads)})" if threads else ""
-        with self.transaction():
-            self.execute(
-                f"UPDATE {{thread}} SET lease_expires={self.now_ms} + %s WHERE holder=%s{without}",
-                [lease_ms, holder, *threads],
-            )
+    def renew(
+        self,
+        holder: str,
+        lease_ms: int,
+        threads: Sequence[int] | None = None,
+        keys: Sequence[str] = (),
+    ) -> None:
+        """Renew the leases a holder has of some threads, named in two ways, or of all."""
+        named = [("id", chunk) for chunk in chunks(threads or ())]
+        named += [("{key}", chunk) for chunk in chunks(keys)]
+        which = [(f" AND {column} IN ({marks(chunk)})", chunk) for column, chunk in named]
+        for condition, values in [("", ())] if threads is None else which:
+            with self.transaction():
+                self.execute(
+                    f"UPDATE {{thread}} SET lease_expires={self.now_ms} + %s "
+                    f"WHERE holder=%s{condition}",
+                    [lease_ms, holder, *values],
+                )
 
     def request_stop(self, key: str, run_id: str | None) -> str | None:
         """Flag a live run to be stopped by whoever owns it; its holder, or ``None``.
@@ -280,17 +289,6 @@ class Store(Claims):
                 [thread.pk],
             )
             return thread.holder if flagged else None
-
-    def still_held(self, holder: str, threads: Sequence[int]) -> set[int]:
-        """Those of some threads that a holder holds, be the lease expired or not."""
-        return {
-            row[0]
-            for chunk in chunks(threads)
-            for row in self.select(
-                f"SELECT id FROM {{thread}} WHERE holder=%s AND id IN ({marks(chunk)})",
-                [holder, *chunk],
-            )
-        }
 
     def dead_run(self, key: str, *, spare: str | None = None) -> DeadRun | None:
         """The run of a thread whose lease ran out, locked; in a transaction only.

@@ -9,12 +9,14 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from copilotkit_django.exceptions import StoreDown, ThreadBusy
 from copilotkit_django.models import Run, Segment, Thread
 from copilotkit_django.runners.database import DatabaseRunner
 from copilotkit_django.runners.leases import log_of
+from copilotkit_django.runners.writes import Claim
 from tests.acting import Parrot, Staged, delta, opening
 from tests.talk import kinds, text_of, until, user_message, within
 
@@ -538,3 +540,38 @@ async def test_run__given_up_while_it_is_claimed(runner):
                 break
 
     assert kinds(events)[-1] == "RUN_FINISHED"
+
+
+async def test_run__claimed_without_an_answer(make_runner, monkeypatch):
+    """A claim whose answer is lost for good holds its thread no longer than its lease."""
+    monkeypatch.setattr("copilotkit_django.runners.database.CLAIM_SECONDS", 0.3)
+    runner = make_runner(lease_seconds=SHORT)
+    agent = Staged()
+    live = await start(runner, agent)
+    await within(agent.waiting.wait())
+    write, claimed = runner.store.write, []
+
+    def losing(writes):
+        if any(isinstance(each, Claim) for each in writes):
+            if not claimed:
+                claimed.append(write(writes))
+            raise OperationalError("server closed the connection unexpectedly")
+        return write(writes)
+
+    runner.store.write = losing
+    with pytest.raises(StoreDown):
+        await run(runner, thread="t2")
+    runner.store.write = write
+    monkeypatch.setattr("copilotkit_django.runners.database.CLAIM_SECONDS", LONG)
+
+    async with asyncio.timeout(LONG):
+        while True:
+            with contextlib.suppress(ThreadBusy):
+                events = await run(runner, thread="t2", run="r2")
+                break
+            await asyncio.sleep(0.05)
+
+    assert kinds(events)[-1] == "RUN_FINISHED"
+    assert runs_in(await history(runner, "t2")) == ["r1", "r2"]
+    agent.cue.set()
+    assert kinds(await live)[-1] == "RUN_FINISHED"

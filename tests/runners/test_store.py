@@ -184,15 +184,25 @@ class TestFence:
 
         assert rows(statements, Thread).get().lease_expires == 1
 
-    def test_renew__given_up(self, statements):
-        """What was given up is not renewed."""
-        kept, given_up = do(statements, claim("t1"), claim("t2"))
+    def test_renew__some(self, statements):
+        """Those that are named are renewed, in either way, and no others."""
+        by_pk, by_key, neither = do(statements, claim("t1"), claim("t2"), claim("t3"))
         expire(statements)
 
-        statements.renew("holder", 60_000, [given_up.thread])
+        statements.renew("holder", 60_000, [by_pk.thread], [thread("t2").key])
 
-        assert rows(statements, Thread).get(pk=kept.thread).lease_expires > 1
-        assert rows(statements, Thread).get(pk=given_up.thread).lease_expires == 1
+        assert rows(statements, Thread).get(pk=by_pk.thread).lease_expires > 1
+        assert rows(statements, Thread).get(pk=by_key.thread).lease_expires > 1
+        assert rows(statements, Thread).get(pk=neither.thread).lease_expires == 1
+
+    def test_renew__none(self, statements):
+        """No thread is none of them, not all."""
+        do(statements, claim())
+        expire(statements)
+
+        statements.renew("holder", 60_000, [])
+
+        assert rows(statements, Thread).get().lease_expires == 1
 
     def test_renew__expired(self, statements):
         """An owner may renew a lease that ran out and that nobody took."""
