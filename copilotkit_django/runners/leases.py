@@ -72,7 +72,7 @@ class Leases:
         self.live[log.thread] = self._by_key[log.key] = task
         if before is not None:
             log_of(before).abandon()
-            before.stop()
+            task.supersede(before)
 
     def end(self, task: RunTask) -> None:
         """A run is over, and its thread free or given up."""

@@ -75,6 +75,7 @@ class InMemoryRunner(AgentRunner):
     async def run(self, request: RunRequest) -> AsyncIterator[Batch]:
         key = request.thread.key
         idle = request.policy.idle
+        superseded: RunTask | None = None
         thread = self._threads.get(key)
         if thread is not None:
             again = self._same_request(thread, request)
@@ -85,7 +86,6 @@ class InMemoryRunner(AgentRunner):
                     raise ThreadBusy
                 # It no longer owns the thread, so what it still does is not stored.
                 superseded, thread.live = thread.live, None
-                superseded.stop()
         else:
             now = time.time()
             thread = self._threads[key] = MemoryThread(request.thread, created=now, updated=now)
@@ -102,6 +102,8 @@ class InMemoryRunner(AgentRunner):
         )
         if thread.position == 1:
             task.begins_thread()
+        if superseded is not None:
+            task.supersede(superseded)
         thread.live = task
         self._threads.move_to_end(key)
         task.start()

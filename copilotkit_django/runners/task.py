@@ -72,7 +72,7 @@ class RunTask:
         self.failed_silently = False
         #: What went wrong, as the client is told; ``None`` if nothing did.
         self.error: str | None = None
-        #: It is the first run on its thread.
+        #: It is the first run on its thread, or has taken the place of that one.
         self.is_first = False
         self._on_end = on_end
         self._runner = runner
@@ -112,6 +112,12 @@ class RunTask:
         """Say that the thread has begun with this run, which names it when it is over."""
         self.is_first = True
         self.announcements.send(thread_created)
+
+    def supersede(self, before: RunTask) -> None:
+        """Take the place of a live run on the same thread, which is stopped."""
+        # No run that is kept has been there before: this is the one to name the thread.
+        self.is_first = self.is_first or before.is_first
+        before.stop()
 
     def start(self) -> None:
         """Begin to drive the agent. Returns at once."""

@@ -13,10 +13,10 @@ from copilotkit_django.agents import Agent, RunContext
 from copilotkit_django.notices import thread_changes, thread_news
 from copilotkit_django.runners import RunPolicy, ThreadQuery
 from copilotkit_django.runners.naming import AT_ONCE, ATTEMPTS, first_words, title_in, transcript
-from tests.acting import Event, Failing, Parrot, ending, opening
+from tests.acting import Event, Failing, Parrot, Staged, ending, opening
 from tests.talk import collect, within
 
-from .asking import GRACE, history, request_for, run, thread
+from .asking import GRACE, history, request_for, run, start, thread
 from .stores import DATABASES
 
 SCOPE = "user:1"
@@ -89,6 +89,24 @@ async def test_first_words__name_the_thread(runner) -> None:
     await begin(runner, Parrot(), "first-words")
 
     assert await named(runner) == "What is the capital of Peru?"
+
+
+async def test_first_words__superseded(runner) -> None:
+    """Where the first run is superseded, the one that takes its place names the thread."""
+    superseding = dataclasses.replace(policy("first-words"), supersede=True)
+    agents = Staged(), Staged()
+    runs = []
+    for number, agent in enumerate(agents):
+        options = {"run": f"r{number}", "policy": superseding}
+        runs.append(await start(runner, agent, text="Hello Peru", **options))
+        await within(agent.waiting.wait())
+    await within(runs[0])
+    await settled(runner)
+    assert await name_of(runner) is None
+    agents[1].cue.set()
+    await within(runs[1])
+
+    assert await named(runner) == "Hello Peru"
 
 
 async def test_first_words__half_an_emoji(runner) -> None:
