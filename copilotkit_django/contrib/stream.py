@@ -245,6 +245,7 @@ def wires(event: object) -> Iterator[Wire]:
         yield to_wire(event)
         return
     for frame in event.split("\n\n"):
-        lines = [line[5:].removeprefix(" ") for line in frame.splitlines() if line[:5] == "data:"]
+        # Not splitlines(): JSON may hold line separators of Unicode as they are.
+        lines = [line[5:].removeprefix(" ") for line in frame.split("\n") if line[:5] == "data:"]
         if lines:
             yield decode("\n".join(lines).encode())

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 from ag_ui.core import EventType, RunStartedEvent, TextMessageChunkEvent
+from ag_ui.encoder import EventEncoder
 
 from copilotkit_django.agents import RunContext, RunInput
 from copilotkit_django.contrib.stream import FrameworkError, FrameworkStream, aligned
@@ -83,6 +84,15 @@ def test_stream__models_and_frames():
 
     assert text_of(events) == "One two"
     assert "CUSTOM" in kinds(events)
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85"])
+def test_stream__line_separators(character):
+    """A frame ends where SSE says: characters Python takes for ends of lines are text."""
+    text = f"one{character}two"
+    frame = EventEncoder().encode(TextMessageChunkEvent(message_id="m1", delta=text))
+
+    assert text_of(through(frame)) == text
 
 
 def test_stream__begin_and_end_missing():
