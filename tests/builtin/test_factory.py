@@ -390,6 +390,25 @@ async def test_state_tools__of_a_factory(serve, alice) -> None:
     assert called(events, "AGUISendStateDelta") in results(events)
 
 
+@pytest.mark.parametrize("arguments", ["[]", "5", "null", '"x"', "{"])
+@pytest.mark.parametrize("name", ["AGUISendStateSnapshot", "AGUISendStateDelta"])
+async def test_state_tools__of_a_factory__not_an_object(serve, alice, name, arguments) -> None:
+    """What a model wrote in place of arguments changes no state, and ends no run."""
+
+    async def factory(context: FactoryContext):
+        yield {"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": name}
+        yield {"type": "TOOL_CALL_ARGS", "toolCallId": "c", "delta": arguments}
+        yield {"type": "TOOL_CALL_END", "toolCallId": "c"}
+        yield {"type": "TOOL_CALL_RESULT", "messageId": "m", "toolCallId": "c", "content": "{}"}
+
+    serve(**made_by(factory))
+
+    events = (await alice.run(run_input())).events
+
+    assert kinds(events)[-1] == "RUN_FINISHED"
+    assert not [event for event in events if event["type"].startswith("STATE_")]
+
+
 def test_agent__of_both_or_neither() -> None:
     """An agent has a model or a factory."""
     for options in ({}, {"model": "openai/x", "factory": lambda context: "x"}):

@@ -47,8 +47,6 @@ class StateTool:
 
     async def call(self, arguments: Any, context: ToolContext) -> ToolResult:
         """Put the state event into the stream; what does not fit is told to the model."""
-        if not isinstance(arguments, dict):
-            return ToolResult("The arguments must be an object.", error=True)
         try:
             event = state_event(self.name, arguments)
             context.emit(event)

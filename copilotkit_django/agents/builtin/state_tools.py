@@ -52,8 +52,10 @@ class InvalidState(ValueError):
     """The model called a state tool with something else than a state or a patch."""
 
 
-def state_event(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def state_event(name: str, arguments: Any) -> dict[str, Any]:
     """The state event a call of one of the two tools stands for. Raises `InvalidState`."""
+    if not isinstance(arguments, dict):
+        raise InvalidState("The arguments must be an object.")
     if name == SNAPSHOT_TOOL:
         if "snapshot" not in arguments:
             raise InvalidState("snapshot is missing.")
