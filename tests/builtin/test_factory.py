@@ -17,7 +17,17 @@ from copilotkit_django import BuiltInAgent, HttpAgent
 from copilotkit_django.agents.builtin import FactoryContext
 from copilotkit_django.agents.builtin.models import ModelName, get_model
 from copilotkit_django.events.state import fold
-from copilotkit_django.testing import Answer, Fail, FakeLLM, Reasoning, Text, ToolCall, Usage, Wait
+from copilotkit_django.testing import (
+    Answer,
+    Fail,
+    FakeLLM,
+    Prompt,
+    Reasoning,
+    Text,
+    ToolCall,
+    Usage,
+    Wait,
+)
 from tests.acting import Parrot
 from tests.integration.site import first_event
 from tests.talk import kinds, run_input, text_of, until
@@ -388,6 +398,29 @@ async def test_state_tools__of_a_factory(serve, alice) -> None:
     assert fold(None, states) == {"a": 1, "n": 2}
     assert len(states) == 2
     assert called(events, "AGUISendStateDelta") in results(events)
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+async def test_state_tools__of_an_agent_returned(serve, llm, alice, is_nested) -> None:
+    """An agent on a model changes the state by itself: what it did is not done again."""
+
+    def script(prompt: Prompt) -> Any:
+        if prompt.number == 3:
+            return "Done."
+        patch = [{"op": "add", "path": "/items/-", "value": prompt.number}]
+        return ToolCall("AGUISendStateDelta", {"delta": patch})
+
+    llm.script = script
+    agent = BuiltInAgent("openai-chat/gpt-test")
+    if is_nested:
+        agent = BuiltInAgent(factory=lambda context, inner=agent: inner)
+    serve(**made_by(lambda context: agent))
+
+    events = (await alice.run(run_input(state={"items": []}))).events
+
+    assert kinds(events)[-1] == "RUN_FINISHED"
+    states = [event for event in events if event["type"].startswith("STATE_")]
+    assert fold(None, states) == {"items": [1, 2]}
 
 
 @pytest.mark.parametrize("arguments", ["[]", "5", "null", '"x"', "{"])

@@ -84,7 +84,7 @@ async def events(factory: Factory, context: RunContext) -> AsyncGenerator[Event]
     ending: dict[str, Any] = {}
     state = _StateCalls(context)
     try:
-        async with aclosing(_made(factory, wrapped, ending)) as stream:
+        async with aclosing(_made(factory, wrapped, ending, state)) as stream:
             async for event in stream:
                 for before in state.before(event):
                     yield before
@@ -97,7 +97,7 @@ async def events(factory: Factory, context: RunContext) -> AsyncGenerator[Event]
 
 
 async def _made(
-    factory: Factory, context: FactoryContext, ending: dict[str, Any]
+    factory: Factory, context: FactoryContext, ending: dict[str, Any], state: _StateCalls
 ) -> AsyncGenerator[Event]:
     """What comes of a factory. ``ending`` is given the fields of an inner ``RUN_FINISHED``."""
     if inspect.isasyncgenfunction(factory):
@@ -106,6 +106,7 @@ async def _made(
         made = await call(factory, context)
     agent = _as_agent(made)
     if agent is not None:
+        state.are_told = _tells_state_calls(agent)
         made = agent.clone().run(context)
     elif _is_chat_model(made):
         made = _ask(made, context)
@@ -160,6 +161,13 @@ def _as_agent(made: Any) -> Agent | None:
     return None
 
 
+def _tells_state_calls(agent: Agent) -> bool:
+    """Whether it streams what calls of the state tools make of the state."""
+    from copilotkit_django.agents.builtin.agent import BuiltInAgent
+
+    return isinstance(agent, BuiltInAgent)
+
+
 def _is_chat_model(made: Any) -> bool:
     """Whether it is a chat model of LangChain, or one with tools bound to it."""
     return hasattr(made, "astream") and hasattr(made, "ainvoke")
@@ -179,12 +187,16 @@ class _StateCalls:
     """Knows calls of tools named like the state tools, and the state events they stand for."""
 
     def __init__(self, context: RunContext) -> None:
+        #: The stream has the state events already.
+        self.are_told = False
         self._session = ToolSession(context)
         self._names: dict[str, str] = {}
         self._arguments: dict[str, str] = {}
 
     def before(self, event: Event) -> list[Event]:
         """What to send in front of an event: the state in front of the result that sets it."""
+        if self.are_told:
+            return []
         kind, call_id = event.get("type"), event.get("toolCallId", "")
         if kind == "TOOL_CALL_START" and event["toolCallName"] in (SNAPSHOT_TOOL, DELTA_TOOL):
             self._names[call_id] = event["toolCallName"]
