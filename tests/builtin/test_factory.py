@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -234,6 +235,27 @@ async def test_openai__stopped(serve, llm, alice, client) -> None:
     assert b"RUN_FINISHED" in said
     assert await asyncio.to_thread(llm.prompts[0].wait, 5)
     assert llm.prompts[0].disconnected
+
+
+async def test_langchain__usage(serve, alice) -> None:
+    """What the chunks of LangChain cost is added up: some models say so in every one."""
+
+    def chunk(text: str, read: int, written: int) -> Any:
+        counts = {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
+        return SimpleNamespace(content=text, tool_call_chunks=[], usage_metadata=counts)
+
+    async def factory(context: FactoryContext):
+        yield chunk("It", 100, 1)
+        yield chunk(" is", 0, 3)
+        yield chunk(" done.", 0, 2)
+
+    serve(**made_by(factory))
+
+    events = (await alice.run(run_input())).events
+
+    assert text_of(events) == "It is done."
+    (usage,) = events[-1]["usage"]
+    assert usage == {"inputTokens": 100, "outputTokens": 6, "totalTokens": 106}
 
 
 async def test_messages__in_openais_form(serve, alice) -> None:

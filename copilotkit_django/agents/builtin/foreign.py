@@ -13,7 +13,7 @@ class ForeignStream:
     """Translates the chunks of one answer, known by what they look like.
 
     Chat completion chunks and response events of ``openai``, message chunks of LangChain; no
-    package of theirs is imported. ``usage`` is filled in from what the last chunks report.
+    package of theirs is imported. ``usage`` is filled in from what the chunks report.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,13 @@ class ForeignStream:
     def _message(self, chunk: Any) -> Iterator[Event]:
         counts = getattr(chunk, "usage_metadata", None)
         if counts:
-            self._count(chunk, counts["input_tokens"], counts["output_tokens"])
+            # Each chunk of LangChain says what it adds; the others say what it is all together.
+            before = self.usage or {"inputTokens": 0, "outputTokens": 0}
+            self._count(
+                chunk,
+                before["inputTokens"] + counts["input_tokens"],
+                before["outputTokens"] + counts["output_tokens"],
+            )
         more = getattr(chunk, "additional_kwargs", None) or {}
         yield from self._speech.think(more.get("reasoning_content"))
         content = chunk.content
