@@ -422,6 +422,35 @@ async def test_state_tools__of_a_factory(serve, alice) -> None:
     assert called(events, "AGUISendStateDelta") in results(events)
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"type": "STATE_SNAPSHOT", "snapshot": {"b": 2}},
+        {"type": "STATE_DELTA", "delta": [{"op": "add", "path": "/b", "value": 2}]},
+    ],
+    ids=lambda event: event["type"],
+)
+async def test_state_tools__after_state_of_the_factory(serve, alice, own) -> None:
+    """A call starts from the state the factory has sent itself, and takes nothing of it back."""
+    patch = {"delta": [{"op": "add", "path": "/c", "value": 3}]}
+
+    async def factory(context: FactoryContext):
+        yield own
+        name = "AGUISendStateDelta"
+        yield {"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": name}
+        yield {"type": "TOOL_CALL_ARGS", "toolCallId": "c", "delta": json.dumps(patch)}
+        yield {"type": "TOOL_CALL_END", "toolCallId": "c"}
+        yield {"type": "TOOL_CALL_RESULT", "messageId": "m", "toolCallId": "c", "content": "{}"}
+
+    serve(**made_by(factory))
+
+    events = (await alice.run(run_input(state={"a": 1}))).events
+
+    states = [event for event in events if event["type"].startswith("STATE_")]
+    before = {} if own["type"] == "STATE_SNAPSHOT" else {"a": 1}
+    assert fold({"a": 1}, states) == {**before, "b": 2, "c": 3}
+
+
 @pytest.mark.parametrize("is_nested", [False, True])
 async def test_state_tools__of_an_agent_returned(serve, llm, alice, is_nested) -> None:
     """An agent on a model changes the state by itself: what it did is not done again."""

@@ -198,6 +198,8 @@ class _StateCalls:
         if self.are_told:
             return []
         kind, call_id = event.get("type"), event.get("toolCallId", "")
+        if kind in ("STATE_SNAPSHOT", "STATE_DELTA"):
+            return self._learn(event)
         if kind == "TOOL_CALL_START" and event["toolCallName"] in (SNAPSHOT_TOOL, DELTA_TOOL):
             self._names[call_id] = event["toolCallName"]
         elif kind == "TOOL_CALL_ARGS" and call_id in self._names:
@@ -209,3 +211,12 @@ class _StateCalls:
             except ValueError as error:
                 logger.warning("A call of %s changes no state: %s", name, error)
         return self._session.take()
+
+    def _learn(self, event: Event) -> list[Event]:
+        """Note a state event of the factory's own: calls after it start from there."""
+        try:
+            self._session.add(event)
+        except ValueError:
+            # The stream refuses it in words of its own.
+            return []
+        return self._session.take()[:-1]
