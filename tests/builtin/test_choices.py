@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from pydantic_ai.settings import ModelSettings
 
 from copilotkit_django import BuiltInAgent, tool
+from copilotkit_django.agents.builtin.settings import GENERAL
 from copilotkit_django.testing import ToolCall
 from tests.talk import kinds, run_input, text_of
 
@@ -161,6 +163,9 @@ async def test_overrides__of_what_is_listed(serve, llm, alice) -> None:
         {"toolChoice": "look"},
         {"toolChoice": {"type": "tool"}},
         {"providerOptions": {"extra_headers": "x"}},
+        {"providerOptions": {"extra": {"body": {"model": "gpt-dear"}}}},
+        {"providerOptions": {"Extra": {"headers": {"mine": "1"}}}},
+        {"providerOptions": {"max": {"tokens": 100000}}},
         {"providerOptions": []},
         {"maxOutputTokens": -1},
         {"model": 7},
@@ -181,8 +186,14 @@ async def test_overrides__of_the_wrong_type(serve, llm, alice, props) -> None:
     (prompt,) = llm.prompts
     assert prompt.body["temperature"] == 0.2
     assert prompt.system == "You are a clock."
-    assert "stop" not in prompt.body
+    assert not {"stop", "max_tokens", "max_completion_tokens"} & prompt.body.keys()
+    assert "mine" not in prompt.headers
     assert prompt.model == "gpt-test"
+
+
+def test_overrides__general_settings() -> None:
+    """Every setting of pydantic-ai that reads like one of a provider is known as none."""
+    assert {name for name in ModelSettings.__annotations__ if "_" in name} <= GENERAL
 
 
 async def test_overrides__keep_the_key_where_it_belongs(serve, llm, alice) -> None:

@@ -29,6 +29,29 @@ OVERRIDABLE = (
     "providerOptions",
 )
 
+#: Settings of pydantic-ai for any provider whose names read like those of one: `extra_headers`
+#: like `headers` of a provider `extra`. They are not for pages.
+GENERAL = frozenset(
+    [
+        "extra_body",
+        "extra_headers",
+        "first_event_timeout",
+        "framing_announcement",
+        "frequency_penalty",
+        "logit_bias",
+        "max_retries",
+        "max_tokens",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "request_timeout",
+        "service_tier",
+        "stop_sequences",
+        "tool_choice",
+        "top_k",
+        "top_p",
+    ]
+)
+
 #: Our names for what pydantic-ai calls otherwise.
 _ENGINE_NAMES = {"max_output_tokens": "max_tokens"}
 
@@ -184,5 +207,11 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
 def _may_choose(name: str, value: Any) -> bool:
     if name == "providerOptions":
         # Only what is grouped by provider: headers, for one, are no business of a page.
-        return isinstance(value, Mapping) and all(isinstance(v, Mapping) for v in value.values())
+        return (
+            isinstance(value, Mapping)
+            and all(isinstance(group, Mapping) for group in value.values())
+            and GENERAL.isdisjoint(
+                f"{snake(provider)}_{snake(key)}" for provider in value for key in value[provider]
+            )
+        )
     return _CHECKS[snake(name)](value)
