@@ -247,8 +247,14 @@ def _aware(moment: datetime.datetime) -> datetime.datetime:
     return moment
 
 
+def _without_zone(time: datetime.time) -> datetime.time:
+    # JSON schema wants a zone with each time; a TimeField has none, and most databases refuse it.
+    return time.replace(tzinfo=None)
+
+
 _CHECKS: dict[Any, Callable[[Any], Any]] = {
     int: _storable,
     str: _without_nul,
     datetime.datetime: _aware,
+    datetime.time: _without_zone,
 }
