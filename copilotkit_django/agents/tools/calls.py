@@ -66,6 +66,9 @@ async def _call(tool: Tool, arguments: Any, context: ToolContext) -> Outcome:
         values = tool.validate(arguments)
     except ToolError as error:
         return "invalid", ToolResult(str(error), error=True)
+    except Exception as error:
+        # Of a validator of the project's own, which Pydantic lets pass.
+        return _explain(error, context)
     try:
         async with asyncio.timeout(tool.timeout):
             if inspect.iscoroutinefunction(unwrapped(tool.function)):

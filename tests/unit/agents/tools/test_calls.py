@@ -9,10 +9,12 @@ import dataclasses
 import datetime
 import logging
 import threading
+from typing import Annotated
 
 import pytest
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.utils.translation import gettext_lazy
+from pydantic import AfterValidator
 
 from copilotkit_django import ToolContext, ToolError, tool
 from copilotkit_django.agents.tools import ApprovalRequired, CallOver, Tool, is_approved
@@ -142,6 +144,23 @@ async def test_error__of_somebody_else(error, is_async, caplog):
     assert "hunter2" not in text
     assert text.split()[-1] in caplog.text
     assert "hunter2" in caplog.text
+
+
+COLORS = {"red": "#f00"}
+
+
+async def test_error__of_a_validator(caplog):
+    """What a type of the project's own raises is an error of the call, and recorded as one."""
+
+    @tool
+    def paint(color: Annotated[str, AfterValidator(COLORS.__getitem__)]) -> str:
+        return f"Painted {color}."
+
+    with caplog.at_level(logging.INFO, logger="copilotkit.tool"):
+        assert "blue" not in await complaint(paint, {"color": "blue"})
+
+    [line] = [record for record in caplog.records if record.name == "copilotkit.tool"]
+    assert line.outcome == "error"
 
 
 async def test_error__exposed():
