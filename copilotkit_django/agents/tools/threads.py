@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -59,7 +60,12 @@ class ToolThreads(Executor):
         call = _Call(self, lambda: fn(*args, **kwargs))
         with self._changed:
             self._waiting.append(call)
-            self._attend()
+            try:
+                self._attend()
+            except RuntimeError:
+                # No more threads to be had. The caller is told so, and it must not be made later.
+                self._waiting.remove(call)
+                raise
         return call
 
     def _attend(self) -> None:
@@ -71,7 +77,12 @@ class ToolThreads(Executor):
             # The context of whoever came first is nothing to this thread.
             run = contextvars.Context().run
             name = next(self._numbers)
-            threading.Thread(target=run, args=(self._work,), name=name, daemon=True).start()
+            thread = threading.Thread(target=run, args=(self._work,), name=name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                self._threads -= 1
+                raise
 
     def _abandon(self, call: _Call) -> None:
         with self._changed:
@@ -79,7 +90,9 @@ class ToolThreads(Executor):
                 call.abandoned = True
                 self._abandoned += 1
                 if self._waiting:
-                    self._attend()
+                    # Without another thread, it waits for one of those there are.
+                    with suppress(RuntimeError):
+                        self._attend()
 
     def _work(self) -> None:
         try:

@@ -138,6 +138,27 @@ def test_threads__cancelled_before_its_turn(pool, gate):
     assert made == []
 
 
+def test_threads__none_to_be_had(pool, gate, monkeypatch):
+    """A call that found no thread is not made later, and takes nobody's place."""
+    made = []
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    blocked = pool.submit(gate.wait, SECONDS)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="new thread"):
+                pool.submit(made.append, 1)
+        blocked.cancel()
+
+    assert results(pool.submit(str, 1)) == ["1"]
+    gate.set()
+    assert results(*(pool.submit(str, number) for number in range(4))) == list("0123")
+    assert made == []
+
+
 def test_threads__errors(pool):
     """What a call raises is for its caller; the thread goes on."""
 
