@@ -27,7 +27,8 @@ INTERNAL_STATE = frozenset(("current_session_id", "current_run_id", "current_use
 class AgnoAgent(FrameworkAgent):
     """An agent or a team of Agno.
 
-    Sessions are kept by ``db`` of the agent, by the key of the thread and the scope of the owner.
+    Sessions are kept by ``db`` of the agent, by the key of the thread and the scope of the owner;
+    one that a visitor began stays the visitor's for Agno, also when they have signed in.
     An agent without one is given a database in the memory of this process, and its own history to
     read: good for trying it out. What a page says about itself becomes dependencies of the run, and
     the shared state its ``session_state``.
@@ -70,7 +71,8 @@ class AgnoAgent(FrameworkAgent):
         given = run_input(context, messages=messages)
         waiting: dict[str, str] = {}
         page_tools = {tool["name"] for tool in context.input.tools}
-        async with aclosing(run_entity(self.agent, given, user_id=context.scope)) as events:
+        owner = await self._owner(context)
+        async with aclosing(run_entity(self.agent, given, user_id=owner)) as events:
             async for event in events:
                 kind = event.type
                 if kind == "TOOL_CALL_START" and event.tool_call_name not in page_tools:
@@ -88,6 +90,15 @@ class AgnoAgent(FrameworkAgent):
                     yield context.finished(outcome={"type": "interrupt", "interrupts": interrupts})
                     continue
                 yield event
+
+    async def _owner(self, context: RunContext) -> str:
+        """Whom Agno takes for the owner of the session: the scope that began it.
+
+        Who signs in takes the thread along, under another scope; Agno neither reads nor writes a
+        session for anybody but its owner.
+        """
+        session = await self.agent.aget_session(session_id=context.thread_key)
+        return getattr(session, "user_id", None) or context.scope
 
 
 async def _with_thoughts(chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
