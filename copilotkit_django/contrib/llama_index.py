@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +61,9 @@ class LlamaIndexAgent(FrameworkAgent):
         from ag_ui.core import BaseEvent
 
         own = {tool.metadata.name for tool in self.tools}
-        thoughts = _Thoughts(context.run_id)
+        _thoughts.set(_Thoughts(context.run_id))
         workflow = _workflow()(
-            llm=_repaired(self.llm, thoughts.hear),
+            llm=_repaired(self.llm),
             backend_tools=self.tools,
             frontend_tools=[_frontend(t) for t in context.input.tools if t["name"] not in own],
             system_prompt="\n\n".join(filter(None, (self.system_prompt, page_context(context)))),
@@ -171,6 +171,9 @@ def _thinking(message: Any) -> str:
     return "".join(block.content or "" for block in blocks)
 
 
+#: Of the task of a run, and of the steps of its workflow.
+_thoughts: ContextVar[_Thoughts] = ContextVar("copilotkit_llama_index_thoughts")
+
 #: The context of the step of a workflow that is being taken.
 _step: ContextVar[Any] = ContextVar("copilotkit_llama_index_step")
 
@@ -203,13 +206,21 @@ def _thought_event() -> Any:
     return ThoughtEvent
 
 
-def _repaired(llm: Any, hear: Callable[[AsyncIterator[Any]], AsyncIterator[Any]]) -> Any:
+def _repaired(llm: Any) -> Any:
     """The model, given the conversation as it was and heard while it thinks.
 
     The bridge writes calls into the text of the assistant, and results into messages of the user.
     """
+    kind: Any = type(llm)
+    copied = llm.model_copy()
+    copied.__class__ = _repaired_class(kind)
+    return copied
 
-    class Repaired(type(llm)):  # type: ignore[misc]
+
+# Made once: classes of this kind are never collected.
+@functools.cache
+def _repaired_class(kind: Any) -> Any:
+    class Repaired(kind):  # type: ignore[misc]
         async def astream_chat_with_tools(
             self, tools: Any, chat_history: Iterable[Any] = (), **options: Any
         ) -> AsyncIterator[Any]:
@@ -217,11 +228,9 @@ def _repaired(llm: Any, hear: Callable[[AsyncIterator[Any]], AsyncIterator[Any]]
             responses = await super().astream_chat_with_tools(
                 tools=tools, chat_history=history, **options
             )
-            return hear(responses)
+            return _thoughts.get().hear(responses)
 
-    copied = llm.model_copy()
-    copied.__class__ = Repaired
-    return copied
+    return Repaired
 
 
 def _arguments(call: dict[str, Any]) -> Any:
