@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -11,6 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
+
+logger = logging.getLogger("copilotkit.testing")
 
 #: Close codes after which coming back is of no use.
 FINAL = frozenset({1009, 4400, 4403, 4404})
@@ -56,7 +59,8 @@ class WebsocketClient:
 
     Needs the ``websockets`` package. ``headers`` go with each handshake (``Cookie``,
     ``Authorization``, …), ``origin`` is what a browser would send, ``ticket`` is an async function
-    that asks for a ticket before each connection. What was under way when a connection broke is
+    that asks for a ticket before each connection; what it raises is logged, and it is asked again
+    a little later. What was under way when a connection broke is
     resumed: each event is given once, unless a ``CUSTOM`` event named ``copilotkit.reset`` says
     that what follows begins its run anew.
     """
@@ -84,7 +88,10 @@ class WebsocketClient:
         self.connections = 0
 
     async def __aenter__(self) -> Self:
+        import websockets  # noqa: F401 - who lacks it is to know now
+
         self._keeper = asyncio.create_task(self._keep())
+        self._keeper.add_done_callback(self._kept)
         return self
 
     async def __aexit__(
@@ -165,15 +172,25 @@ class WebsocketClient:
             # at once.
             await asyncio.sleep(longest * random.uniform(0.5, 1))  # noqa: S311
 
+    def _kept(self, keeper: asyncio.Task[None]) -> None:
+        if not keeper.cancelled() and (error := keeper.exception()) is not None:
+            # Nobody would come back: who waits must not wait for ever.
+            self._fail(WebsocketError(f"The client broke down: {error!r}"))
+
     async def _one_connection(self) -> int:
         """Connect, and do what there is to do until the connection ends; with which code."""
         from websockets.asyncio.client import connect
         from websockets.exceptions import ConnectionClosed, WebSocketException
 
-        try:
-            url = self._url
-            if self._ticket is not None:
+        url = self._url
+        if self._ticket is not None:
+            try:
                 url += f"{'&' if '?' in url else '?'}ticket={await self._ticket()}"
+            except Exception as error:
+                # Whatever its client raises where the server is down, or being started again.
+                logger.warning("There is no ticket for a websocket: %r", error)
+                return 1006
+        try:
             async with connect(
                 url,
                 additional_headers=self._headers,
