@@ -237,6 +237,35 @@ async def test_openai__stopped(serve, llm, alice, client) -> None:
     assert llm.prompts[0].disconnected
 
 
+async def test_openai__calls_of_one_number(serve, alice) -> None:
+    """Two calls are two, also of a server that gives both the same index."""
+
+    def chunk(id: str | None, name: str | None, arguments: str) -> Any:
+        call = SimpleNamespace(
+            index=0, id=id, function=SimpleNamespace(name=name, arguments=arguments)
+        )
+        delta = SimpleNamespace(content=None, tool_calls=[call])
+        return SimpleNamespace(choices=[SimpleNamespace(delta=delta)], usage=None)
+
+    async def factory(context: FactoryContext):
+        yield chunk("a", "showWeather", '{"city":')
+        yield chunk("a", "", '"Rome"}')
+        yield chunk("b", "showWeather", '{"city":')
+        yield chunk(None, None, '"Oslo"}')
+
+    serve(**made_by(factory))
+
+    events = (await alice.run(run_input(tools=[WEATHER]))).events
+
+    arguments: dict[str, str] = {}
+    for event in events:
+        if event["type"] == "TOOL_CALL_ARGS":
+            call_id = event["toolCallId"]
+            arguments[call_id] = arguments.get(call_id, "") + event["delta"]
+    assert arguments == {"a": '{"city":"Rome"}', "b": '{"city":"Oslo"}'}
+    assert kinds(events).count("TOOL_CALL_END") == 2
+
+
 async def test_langchain__usage(serve, alice) -> None:
     """What the chunks of LangChain cost is added up: some models say so in every one."""
 

@@ -85,7 +85,12 @@ class ForeignStream:
     def _call(
         self, key: Any, call_id: str | None, name: str | None, text: str | None
     ) -> Iterator[Event]:
-        if not self._speech.is_open(key):
+        known = self._speech.open_call(key)
+        if known is not None and name and call_id and call_id != known:
+            # Some who imitate OpenAI give all calls of an answer the same number.
+            yield from self._speech.end_call(key)
+            known = None
+        if known is None:
             if not name:
                 return
             yield from self._speech.begin_call(key, call_id or f"call_{uuid4().hex}", name)

@@ -111,8 +111,9 @@ class Speech:
         del self._open[key]
         yield {"type": "TOOL_CALL_END", "toolCallId": call_id}
 
-    def is_open(self, key: Any) -> bool:
-        return key in self._open
+    def open_call(self, key: Any) -> str | None:
+        """The id of the open call of that key."""
+        return self._open.get(key)
 
     def finish(self) -> Iterator[Event]:
         """The answer is over: the ends of what is open."""
