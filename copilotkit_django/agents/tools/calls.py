@@ -92,7 +92,14 @@ async def _in_loop(tool: Tool, values: dict[str, Any], context: ToolContext) -> 
         if not await is_allowed(tool, context.user):
             return _denied(tool)
         if question := _question(tool, values, context):
-            message = question(**values) if callable(question) else question
+            message: Any = question
+            if inspect.iscoroutinefunction(unwrapped(tool.approval_message)):
+                message = message(**values)
+            elif callable(question):
+                # It may ask the database.
+                message = await in_thread(_ask, question, values, context)
+            if isinstance(message, tuple):
+                return message
             raise ApprovalRequired(await message if inspect.isawaitable(message) else message)
         coroutine = _bound(tool, tool.function, context)(**values)
     except ApprovalRequired:
@@ -111,13 +118,30 @@ async def _settle(awaitable: Awaitable[Any], context: ToolContext) -> Outcome:
         return _explain(error, context)
 
 
+def _ask(question: Callable[..., Any], values: dict[str, Any], context: ToolContext) -> Any:
+    """The question of a function, or what the model is told instead."""
+    try:
+        return question(**values)
+    except ApprovalRequired:
+        raise
+    except (Exception, SystemExit) as error:
+        return _explain(error, context)
+
+
+async def _asked(message: Awaitable[str]) -> None:
+    raise ApprovalRequired(await message)
+
+
 def _in_thread(tool: Tool, values: dict[str, Any], context: ToolContext) -> Any:
     """The whole of a synchronous call, in one hop. An awaitable it returns is handed back."""
     try:
         if not _allows(tool, context.user):
             return _denied(tool)
         if question := _question(tool, values, context):
-            raise ApprovalRequired(question(**values) if callable(question) else question)
+            message: Any = question(**values) if callable(question) else question
+            if inspect.isawaitable(message):
+                return _asked(message)
+            raise ApprovalRequired(message)
         result = _bound(tool, tool.function, context)(**values)
         # Here, because what it returns may ask the database when it is looked at.
         return result if inspect.isawaitable(result) else ("ok", ToolResult(content_of(result)))

@@ -321,10 +321,13 @@ async def test_approval__destructive():
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-async def test_approval__message(is_async):
-    """The question may say what it is about."""
+@pytest.mark.parametrize("asks_async", [False, True])
+async def test_approval__message(is_async, asks_async):
+    """The question may say what it is about; a function that blocks is asked in a thread."""
+    asked = []
 
     def ask(context: ToolContext, number: int) -> str:
+        asked.append(threading.current_thread() is threading.main_thread())
         return f"Erase {number} for {context.scope}?"
 
     async def aask(context: ToolContext, number: int) -> str:
@@ -336,25 +339,33 @@ async def test_approval__message(is_async):
     async def aerase(context: ToolContext, number: int) -> str:
         return "erased"
 
-    made = tool(destructive=True, approval_message=aask if is_async else ask)(
+    made = tool(destructive=True, approval_message=aask if asks_async else ask)(
         aerase if is_async else erase
     )
 
-    with pytest.raises(ApprovalRequired, match=r"Erase 7 for anon:1\?"):
+    with pytest.raises(ApprovalRequired) as required:
         await call(made, {"number": 7})
 
+    assert required.value.message == "Erase 7 for anon:1?"
+    assert asked == [asks_async]
 
-async def test_approval__message_fails():
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_approval__message_fails(is_async):
     """What cannot be asked about is not done: the model is told why."""
 
     def ask(number: int) -> str:
         raise ToolError("There is no 7.")
 
-    @tool(destructive=True, approval_message=ask)
     def erase(number: int) -> str:
         return "erased"
 
-    assert await complaint(erase, {"number": 7}) == "There is no 7."
+    async def aerase(number: int) -> str:
+        return "erased"
+
+    made = tool(destructive=True, approval_message=ask)(aerase if is_async else erase)
+
+    assert await complaint(made, {"number": 7}) == "There is no 7."
 
 
 async def test_approval__asked_by_the_tool():
