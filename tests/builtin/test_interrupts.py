@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from django.utils.translation import gettext_lazy
 
 from copilotkit_django import ToolContext, tool
 from copilotkit_django.testing import Text, ToolCall
@@ -55,6 +56,31 @@ async def test_interrupt_tool__resumed(serve, llm, alice, provider) -> None:
     assert json.loads(results(second)[call_id]) == {"choice": "b"}
     assert json.loads(text_of(second).removeprefix("I see: ")) == {"choice": "b"}
     assert "outcome" not in second[-1]
+
+
+@pytest.mark.parametrize("reason", ["tool_call", "tool_approval"])
+async def test_question__translated(serve, llm, alice, reason) -> None:
+    """Questions and descriptions may be lazy translations."""
+    text = gettext_lazy("Delete")
+    if reason == "tool_call":
+        options: dict[str, Any] = {"interrupt": True, "interrupt_message": text}
+    else:
+        options = {"destructive": True, "approval_message": text}
+
+    @tool(description=text, **options)
+    def remove() -> str:
+        return "Removed."
+
+    llm.script = calls("remove", {})
+    serve(tools=[remove])
+
+    events = (await alice.run(run_input())).events
+
+    (interrupt,) = events[-1]["outcome"]["interrupts"]
+    assert (interrupt["reason"], interrupt["message"]) == (reason, "Delete")
+    assert [tool["description"] for tool in llm.prompts[0].tools if tool["name"] == "remove"] == [
+        "Delete"
+    ]
 
 
 @pytest.mark.parametrize(

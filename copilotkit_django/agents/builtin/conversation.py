@@ -227,7 +227,8 @@ def _results(calls: Sequence[Call]) -> ModelMessage:
 def _interrupt(tool: Tool, call: Call) -> Event:
     interrupt = {"id": call.id, "reason": tool.interrupt_reason, "toolCallId": call.id}
     if tool.interrupt_message:
-        interrupt["message"] = tool.interrupt_message
+        # It may be a lazy translation.
+        interrupt["message"] = str(tool.interrupt_message)
     return interrupt
 
 

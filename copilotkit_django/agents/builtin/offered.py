@@ -109,7 +109,11 @@ class Offer:
         self._callees.pop(name, None)
         self._interrupts.pop(name, None)
         self._definitions[name] = ToolDefinition(
-            name=name, description=description, parameters_json_schema=schema, strict=strict
+            name=name,
+            # It may be a lazy translation.
+            description=str(description),
+            parameters_json_schema=schema,
+            strict=strict,
         )
 
     @property

@@ -28,8 +28,8 @@ class ApprovalRequired(Exception):
 
     def __init__(self, message: str, metadata: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
-        #: The question, as the person reads it.
-        self.message = message
+        #: The question, as the person reads it. It may have been a lazy translation.
+        self.message = str(message)
         #: What the page may want to show beside it; must be JSON.
         self.metadata = dict(metadata or {})
         #: Which call it is about; filled in by `Tool.call`.

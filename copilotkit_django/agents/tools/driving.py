@@ -83,7 +83,8 @@ class ToolCall:
                 "toolCallId": self.id,
             }
             if self.tool.interrupt_message:
-                self.interrupt["message"] = self.tool.interrupt_message
+                # It may be a lazy translation.
+                self.interrupt["message"] = str(self.tool.interrupt_message)
         elif self.result is None:
             async with aclosing(self._run()) as emitted:
                 async for event in emitted:

@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import pytest
+from django.utils.translation import gettext_lazy
 
 from copilotkit_django import ToolContext, tool
 from copilotkit_django.agents.tools import ToolCall, ToolSession, resumed
@@ -28,7 +29,7 @@ def erase(number: int) -> str:
     return f"erased {number}"
 
 
-@tool(interrupt=True, interrupt_reason="pick", interrupt_message="Which?")
+@tool(interrupt=True, interrupt_reason="pick", interrupt_message=gettext_lazy("Which?"))
 def pick(options: list[str]) -> str:
     """Let the person pick."""
 
@@ -207,6 +208,7 @@ async def test_interrupt_tool():
         "toolCallId": call.id,
         "message": "Which?",
     }
+    assert type(call.interrupt["message"]) is str
 
     for answer, result in (
         ({"status": "resolved", "payload": "a"}, "a"),
