@@ -65,7 +65,8 @@ def _thread_endpoints(call: Call, realtime_url: str | None) -> dict[str, bool]:
 async def _describe(agent_id: str, agent: Agent) -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": agent_id,
-        "description": agent.description,
+        # In the language of the request, if it is a lazy translation.
+        "description": str(agent.description),
         "className": type(agent).__name__,
     }
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.utils.translation import gettext_lazy
 
 from copilotkit_django import BuiltInAgent, RunContext
 from copilotkit_django.agents.builtin.prompt import fenced, system_prompt
@@ -35,6 +36,15 @@ async def test_prompt__nothing_to_say(serve, llm, alice) -> None:
     await alice.run(run_input())
 
     assert [m["role"] for m in llm.prompts[0].body["messages"]] == ["user"]
+
+
+async def test_prompt__translated(serve, llm, alice) -> None:
+    """A prompt may be a lazy translation."""
+    serve(prompt=gettext_lazy("Monday"))
+
+    await alice.run(run_input())
+
+    assert llm.prompts[0].system == "Monday"
 
 
 @pytest.mark.parametrize("is_async", [False, True])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.utils.translation import gettext_lazy, override
 
 from tests.acting import Failing, Parrot, Staged
 from tests.talk import kinds, run_input, text_of, within
@@ -100,6 +101,18 @@ class TestHappyPath:
         assert answer.data["telemetryDisabled"] is True
         assert "licenseStatus" not in answer.data
         assert ("singleRoute" in answer.data) is (form is Operation.in_envelope)
+
+    async def test_info__translated(self, serve, alice, form):
+        """Descriptions may be lazy translations."""
+        parrot = Parrot()
+        parrot.description = gettext_lazy("Monday")
+        serve(agents={"default": parrot})
+
+        with override("de"):
+            answer = await ask(alice, form, "info")
+
+        assert answer.status == 200
+        assert answer.data["agents"]["default"]["description"] == "Montag"
 
     async def test_run(self, serve, alice, form):
         """A run is streamed from its start to its end."""

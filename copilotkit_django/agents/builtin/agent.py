@@ -210,9 +210,10 @@ class BuiltInAgent(Agent):
         return Conversation(context, plan, offer)
 
     async def _prompt(self, context: RunContext) -> str:
-        if isinstance(self.prompt, str):
-            return self.prompt
-        return str(await call(self.prompt, context) or "")
+        if callable(self.prompt):
+            return str(await call(self.prompt, context) or "")
+        # It may be a lazy translation.
+        return str(self.prompt)
 
     async def _model_for(self, other: str | None) -> Model:
         if other is None:
