@@ -8,9 +8,11 @@ import itertools
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 
 from copilotkit_django import ToolContext
 from copilotkit_django.agents.model_tools import model_tools
+from copilotkit_django.agents.model_tools.rows import Table
 from copilotkit_django.agents.tools import ApprovalRequired
 from tests.planner.models import Book, Comment, Invoice, Project, Task
 
@@ -95,6 +97,23 @@ async def test_delete(alice):
     assert await alice.do("delete_task", id=task.pk) == {"deleted": {"id": task.pk}}
 
     assert await Task.objects.acount() == 0
+
+
+async def test_delete__given_away(alice, bob, monkeypatch):
+    """What becomes another's between being found and being locked is not there any more."""
+    task = await add(alice, "Call")
+    database = Table.database
+
+    def give_away(table: Table, context: ToolContext) -> str:
+        if connection.in_atomic_block:
+            Task.objects.filter(pk=task.pk).update(owner=bob.user)
+        return database(table, context)
+
+    monkeypatch.setattr(Table, "database", give_away)
+
+    assert "There is no task" in await alice.fail("delete_task", id=task.pk)
+    monkeypatch.undo()
+    assert await Task.objects.filter(pk=task.pk).aexists()
 
 
 async def test_delete__protected(alice):

@@ -98,7 +98,8 @@ class Table:
             can_name = connections[rows.db].features.has_select_for_update_of
             rows = rows.select_for_update(of=("self",) if can_name else ())
         found = rows.first()
-        if found is None:
+        # It may have become another's before it was locked.
+        if found is None or (lock and not self._is_among(found, context)):
             raise self._missing(key)
         return found
 
@@ -177,8 +178,12 @@ class Table:
 
     def confirm(self, instance: models.Model, context: ToolContext) -> None:
         """Raise `ToolError` if an object that was written is not the caller's."""
-        if not self.rows(context).using(instance._state.db).filter(pk=instance.pk).exists():
+        if not self._is_among(instance, context):
             raise ToolError(f"That would be a {self.verbose_name} that is not the user's.")
+
+    def _is_among(self, instance: models.Model, context: ToolContext) -> bool:
+        """Whether an object is one of the caller's, where it is written."""
+        return self.rows(context).using(instance._state.db).filter(pk=instance.pk).exists()
 
     def remove(self, instance: models.Model) -> None:
         """Delete it with all that belongs to it, or raise `ToolError`."""
