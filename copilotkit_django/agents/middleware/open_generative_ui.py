@@ -41,6 +41,13 @@ class OpenGenerativeUI(AgentMiddleware):
                 elif kind == "TOOL_CALL_END" and event["toolCallId"] in pages:
                     for out in pages.pop(event["toolCallId"]).end(event):
                         yield out
+                elif kind == "RUN_ERROR":
+                    # Nothing may come after it.
+                    for page in pages.values():
+                        for out in page.end():
+                            yield out
+                    pages.clear()
+                    yield event
                 else:
                     yield event
         except (asyncio.CancelledError, Exception):

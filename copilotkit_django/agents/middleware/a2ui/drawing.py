@@ -100,6 +100,9 @@ class Drawing:
                 return [*await self._written(call, event["delta"]), event]
             case "TOOL_CALL_RESULT":
                 return [event, *self._answered(event)]
+            case "RUN_ERROR":
+                # Nothing may come after it.
+                return [*self.broken_off(), event]
         return [event]
 
     def finished(self) -> Iterator[Event]:

@@ -413,6 +413,28 @@ async def test_run__agent_fails():
     assert shown(events)[-1]["status"] == "failed"
 
 
+async def test_run__agent_tells_its_failure():
+    """Neither is one whose agent says itself that it has failed; nothing comes after that."""
+    error = {"type": "RUN_ERROR", "message": "The model is gone."}
+
+    events = await _until_the_end_of(*calls(TOOL, '{"surfaceId": "s1"')[:-1], error)
+
+    passes(events)
+    assert events[-1] == error
+    assert shown(events)[-1]["status"] == "failed"
+
+
+async def _until_the_end_of(*said):
+    async def fails(context):
+        yield context.started()
+        for event in said:
+            yield event
+
+    events = []
+    await _into(events, FunctionAgent(fails))
+    return events
+
+
 async def test_run__stopped():
     """Neither is one whose run was stopped; one that is painted stays."""
     waiting = asyncio.Event()

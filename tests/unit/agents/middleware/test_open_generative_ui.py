@@ -200,6 +200,25 @@ async def test_run__agent_fails():
     assert page(events)["generating"] is False
 
 
+@pytest.mark.parametrize("text", ['{"html":"<p>', "{"])
+async def test_run__agent_tells_its_failure(text):
+    """Neither is one whose agent says itself that it has failed; nothing comes after that."""
+    events = []
+
+    async def fails(context):
+        yield context.started()
+        for event in calls(TOOL, text)[:-1]:
+            yield event
+        yield {"type": "RUN_ERROR", "message": "The model is gone."}
+
+    await _into(events, FunctionAgent(fails))
+
+    passes(events)
+    assert events[-1]["type"] == "RUN_ERROR"
+    assert call_of(events) == calls(TOOL, text)[:-1]
+    assert not (page(events) or {}).get("generating")
+
+
 async def test_run__stopped():
     """Neither is one whose run was stopped."""
     events = []
