@@ -142,11 +142,6 @@ class WebsocketClient:
         if self._commands.pop(command.id, None) is not None:
             self._say({"type": "leave", "id": command.id})
 
-    def _acknowledge(self, connection: Any, frame: int) -> None:
-        # A frame of an earlier connection is acknowledged by resuming behind it.
-        if connection is self._connection:
-            self._say({"type": "ack", "frame": frame})
-
     def _say(self, message: Any) -> None:
         if self._connection is not None:
             self._connection.outbox.put_nowait(message)
@@ -238,7 +233,7 @@ class WebsocketClient:
             if isinstance(command, Following):
                 command.take(message, connection, size)
             else:
-                self._acknowledge(connection, message["frame"])
+                connection.taken(message["frame"], size)
         elif command is not None and message["type"] == "end":
             del self._commands[message["id"]]
             command.end()
@@ -267,6 +262,20 @@ class _Connection:
     def __init__(self, socket: Any) -> None:
         self._socket = socket
         self.outbox: asyncio.Queue[Any] = asyncio.Queue()
+        #: What was taken and not acknowledged yet, of all commands: what each has left over may
+        #: together be all that the server sends ahead.
+        self._untold = self._untold_frames = 0
+        self._last = 0
+
+    def taken(self, frame: int, size: int) -> None:
+        """A frame of events of so many characters was dealt with."""
+        self._last = max(self._last, frame)
+        self._untold += size
+        self._untold_frames += 1
+        if self._untold_frames >= ACK_FRAMES or self._untold >= ACK_CHARACTERS:
+            self._untold = self._untold_frames = 0
+            # Of a connection that is gone nobody sends it: resuming behind it says as much.
+            self.outbox.put_nowait({"type": "ack", "frame": self._last})
 
     async def send_all(self) -> None:
         with contextlib.suppress(Exception):  # the reader is told what is wrong with it
@@ -318,9 +327,7 @@ class Following:
         self._runs = runs
         #: The cursor of the last frame that came, taken or not.
         self._received = cursor
-        self._frames: deque[tuple[Any, list[Any], Any, int]] = deque()
-        #: What was taken and not acknowledged yet.
-        self._untold = self._untold_frames = 0
+        self._frames: deque[tuple[Any, list[Any], _Connection, int]] = deque()
         self._changed = asyncio.Event()
         self._over = False
         self._error: WebsocketError | None = None
@@ -333,14 +340,12 @@ class Following:
                 self._changed.clear()
                 while self._frames:
                     message, events, connection, size = self._frames.popleft()
-                    for event in events:
-                        yield event
+                    try:
+                        for event in events:
+                            yield event
+                    finally:
+                        connection.taken(message["frame"], size)
                     self.cursor = message.get("cursor", self.cursor)
-                    self._untold += size
-                    self._untold_frames += 1
-                    if self._untold_frames >= ACK_FRAMES or self._untold >= ACK_CHARACTERS:
-                        self._untold = self._untold_frames = 0
-                        self._client._acknowledge(connection, message["frame"])
                 if self._error is not None:
                     raise self._error
                 if self._over:
@@ -354,6 +359,10 @@ class Following:
         if not self._over:
             self._client._leave(self)
             self.end()
+        # The server waits for what nobody is going to take, too.
+        while self._frames:
+            message, _, connection, size = self._frames.popleft()
+            connection.taken(message["frame"], size)
 
     def start(self, command_id: str) -> dict[str, Any] | None:
         """What to send on a new connection; nothing if there is nothing more to come."""
@@ -369,7 +378,7 @@ class Following:
             "after": self._received,
         }
 
-    def take(self, message: Any, connection: Any, size: int) -> None:
+    def take(self, message: Any, connection: _Connection, size: int) -> None:
         """Events have come, in a frame of so many characters."""
         self._received = message.get("cursor", self._received)
         events = message["events"]

@@ -65,6 +65,11 @@ export class ConnectSocket {
   /** Commands that have not ended, by id. */
   #commands = new Map();
   #timers = { retry: null, ping: null, pong: null };
+  /**
+   * What was taken and not acknowledged yet, of all commands: what each has left over may together
+   * be all that the server sends ahead.
+   */
+  #untold = { frames: 0, characters: 0, last: 0 };
 
   constructor(url, options) {
     this.#url = url;
@@ -116,9 +121,16 @@ export class ConnectSocket {
   }
 
   /** @package */
-  _acknowledge(socket, frame) {
+  _taken({ socket, number, size }) {
     // A frame of an earlier connection is acknowledged by resuming behind it.
-    if (this.#ready && socket === this.#socket) this.#send({ type: "ack", frame });
+    if (!this.#ready || socket !== this.#socket) return;
+    const untold = this.#untold;
+    untold.last = Math.max(untold.last, number);
+    untold.characters += size;
+    if (++untold.frames >= ACK_FRAMES || untold.characters >= ACK_CHARACTERS) {
+      untold.frames = untold.characters = 0;
+      this.#send({ type: "ack", frame: untold.last });
+    }
   }
 
   /** @package */
@@ -158,7 +170,7 @@ export class ConnectSocket {
       this.#begin();
     } else if (message.type === "events") {
       if (command) command.take(message, this.#socket, size);
-      else this._acknowledge(this.#socket, message.frame);
+      else this._taken({ socket: this.#socket, number: message.frame, size });
     } else if (command && message.type === "end") {
       this.#commands.delete(message.id);
       command.end();
@@ -177,6 +189,7 @@ export class ConnectSocket {
   #begin() {
     this.#ready = true;
     this.#attempts = this.#refused = 0;
+    this.#untold = { frames: 0, characters: 0, last: 0 };
     this.#options.onState?.(true);
     for (const [id, command] of [...this.#commands]) {
       const message = command.start(id);
@@ -247,9 +260,6 @@ export class Following {
   #frames = [];
   /** The cursor of the last frame that came, taken or not. */
   #received;
-  /** What was taken and not acknowledged yet. */
-  #untold = 0;
-  #untoldFrames = 0;
   #error = null;
   #over = false;
   #wake = null;
@@ -270,6 +280,8 @@ export class Following {
   leave() {
     if (!this.#over) this.#socket._leave(this);
     this.end();
+    // The server waits for what nobody is going to take, too.
+    for (const frame of this.#frames.splice(0)) this.#socket._taken(frame);
   }
 
   async *[Symbol.asyncIterator]() {
@@ -277,13 +289,12 @@ export class Following {
       for (;;) {
         while (this.#frames.length) {
           const frame = this.#frames.shift();
-          yield* frame.events;
-          this.cursor = frame.cursor ?? this.cursor;
-          this.#untold += frame.size;
-          if (++this.#untoldFrames >= ACK_FRAMES || this.#untold >= ACK_CHARACTERS) {
-            this.#untoldFrames = this.#untold = 0;
-            this.#socket._acknowledge(frame.socket, frame.number);
+          try {
+            yield* frame.events;
+          } finally {
+            this.#socket._taken(frame);
           }
+          this.cursor = frame.cursor ?? this.cursor;
         }
         if (this.#error) throw this.#error;
         if (this.#over) return;
