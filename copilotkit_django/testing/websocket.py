@@ -19,6 +19,8 @@ logger = logging.getLogger("copilotkit.testing")
 FINAL = frozenset({1009, 4400, 4403, 4404})
 UNAUTHENTICATED = 4401
 
+TERMINAL = ("RUN_FINISHED", "RUN_ERROR")
+
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 15.0
 OPEN_SECONDS = 10.0
@@ -333,6 +335,8 @@ class Following:
         self._error: WebsocketError | None = None
         #: The run this follows has told its end.
         self._finished = False
+        #: It is followed as its thread, since a connection broke.
+        self._resumed = False
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         try:
@@ -371,6 +375,7 @@ class Following:
             return None
         if self._received is None:
             return {**self._message, "id": command_id}
+        self._resumed = True
         return {
             "type": "connect",
             "id": command_id,
@@ -382,16 +387,16 @@ class Following:
         """Events have come, in a frame of so many characters."""
         self._received = message.get("cursor", self._received)
         events = message["events"]
-        if self._finished:
-            # A run that is resumed is resumed as its thread, which may have gone on without us.
-            events = []
-        elif self._runs:
-            for number, event in enumerate(events):
-                if event["type"] in ("RUN_FINISHED", "RUN_ERROR"):
-                    self._finished = True
-                    events = events[: number + 1]
-                    break
+        if self._runs:
+            ends = [n for n, event in enumerate(events, 1) if event["type"] in TERMINAL]
+            self._finished = bool(ends)
+            if self._resumed and ends:
+                events = events[: ends[0]]
         self._frames.append((message, events, connection, size))
+        if self._finished and self._resumed:
+            # Its thread may have gone on without us, and does not end before its last run does.
+            self._client._leave(self)
+            self.end()
         self._changed.set()
 
     def end(self) -> None:

@@ -265,6 +265,8 @@ export class Following {
   #wake = null;
   /** The run this follows has told its end. */
   #finished = false;
+  /** It is followed as its thread, since a connection broke. */
+  #resumed = false;
 
   constructor(socket, message, { threadId, cursor, runs = false }) {
     this.#socket = socket;
@@ -312,21 +314,25 @@ export class Following {
       return null;
     }
     if (this.#received === undefined) return { ...this.#message, id };
+    this.#resumed = true;
     return { type: "connect", id, threadId: this.#threadId, after: this.#received };
   }
 
   take({ frame, cursor, events }, socket, size) {
     this.#received = cursor ?? this.#received;
-    // A run that is resumed is resumed as its thread, which may have gone on without us.
-    const mine = this.#finished ? [] : this.#runs ? this.#upToEnd(events) : events;
+    let mine = events;
+    if (this.#runs) {
+      const last = events.findIndex(({ type }) => type === "RUN_FINISHED" || type === "RUN_ERROR");
+      this.#finished = last >= 0;
+      if (this.#resumed && this.#finished) mine = events.slice(0, last + 1);
+    }
     this.#frames.push({ number: frame, cursor, events: mine, socket, size });
+    if (this.#resumed && this.#finished) {
+      // Its thread may have gone on without us, and does not end before its last run does.
+      this.#socket._leave(this);
+      this.#over = true;
+    }
     this.#call();
-  }
-
-  #upToEnd(events) {
-    const last = events.findIndex(({ type }) => type === "RUN_FINISHED" || type === "RUN_ERROR");
-    this.#finished = last >= 0;
-    return last < 0 ? events : events.slice(0, last + 1);
   }
 
   end() {
