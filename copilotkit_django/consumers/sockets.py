@@ -22,6 +22,10 @@ logger = logging.getLogger("copilotkit.websocket")
 #: Whether somebody still is who they were is asked again so often, a fifth sooner or later.
 RECHECK_SECONDS = 60.0
 
+#: With more than this under way no further message is heard. Far more than the commands a socket
+#: may have: these may wait for messages.
+MAX_TASKS = 256
+
 
 class Close(IntEnum):
     """Why the server closed a socket."""
@@ -72,6 +76,9 @@ class Socket(AsyncWebsocketConsumer):
         # the database that a consumer of ours never opens.
         handler = getattr(self, message["type"].replace(".", "_"))
         await handler(message)
+        while len(self._tasks) > MAX_TASKS:
+            # Most of them are answers nobody reads. Whoever sends is held up by their own socket.
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def websocket_disconnect(self, message: Any) -> None:
         self._forget()

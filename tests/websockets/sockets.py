@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -90,6 +91,32 @@ class SocketClient(ApplicationCommunicator):
         """Close the socket, as a client does."""
         await self.send_input({"type": "websocket.disconnect", "code": 1001})
         await self.wait(SECONDS)
+
+
+class Throttle:
+    """An application whose server sends nothing while its client does not read.
+
+    Most servers keep the application waiting in ``send`` then.
+    """
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+        self.reading = asyncio.Event()
+        self.reading.set()
+        #: How many messages were heard.
+        self.heard = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def heard() -> Any:
+            message = await receive()
+            self.heard += 1
+            return message
+
+        async def read(message: Any) -> None:
+            await self.reading.wait()
+            await send(message)
+
+        await self._application(scope, heard, read)
 
 
 class Talk(SocketClient):

@@ -16,9 +16,9 @@ from copilotkit_django.consumers import window
 from copilotkit_django.runners.database import DatabaseRunner
 from tests.acting import Failing, Staged, ending, opening
 from tests.integration.site import Caller
-from tests.talk import kinds, run_input, text_of, within
+from tests.talk import SECONDS, kinds, run_input, text_of, within
 
-from .sockets import SocketClient, resumed
+from .sockets import SocketClient, Throttle, resumed
 
 WHOLE = [
     "RUN_STARTED",
@@ -367,6 +367,38 @@ async def test_slow_reader__is_cut_off(site, alice, monkeypatch):
     await again.follow("a", after=first["cursor"])
 
     assert kinds(resumed(first["events"], await again.until_end("a"))) == WHOLE
+
+
+async def test_slow_reader__is_not_heard_without_end(site, alice):
+    """Of a client that reads no answers only so much is heard; all is answered when it reads."""
+    throttle = Throttle(site())
+    socket = await alice(throttle)
+    throttle.reading.clear()
+    before = throttle.heard
+
+    for number in range(1000):
+        await socket.say({"type": "ping", "id": str(number)})
+    for _ in range(3000):
+        await asyncio.sleep(0)
+
+    assert throttle.heard - before < 400
+    throttle.reading.set()
+    answered = [await socket.hear() for _ in range(1000)]
+    assert answered == [{"type": "pong", "id": str(number)} for number in range(1000)]
+
+
+async def test_slow_reader__that_leaves(site, alice):
+    """A client that goes away while much waits to be sent leaves nothing behind."""
+    throttle = Throttle(site())
+    socket = await alice(throttle)
+    throttle.reading.clear()
+    for number in range(1000):
+        await socket.say({"type": "ping", "id": str(number)})
+
+    await socket.send_input({"type": "websocket.disconnect", "code": 1001})
+    throttle.reading.set()
+
+    await socket.wait(SECONDS)
 
 
 async def test_other_paths__are_refused(site, sockets):
