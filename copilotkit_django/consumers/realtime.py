@@ -129,8 +129,12 @@ class RealtimeConsumer(Socket):
         if message.topic == SOCKET_TOPIC:
             known = message.event == HEARTBEAT
             await self.put(reply(message, {}, status="ok" if known else "error"))
+        elif message.event == JOIN and message.topic == self._grant.topic:
+            # In one go: whoever joins twice at once is told everything once.
+            self._leave()
+            self._following = self.start(self._follow(message))
         elif message.event == JOIN:
-            await self._join(message)
+            await self.put(reply(message, {"reason": "unauthorized"}, status="error"))
         elif self._following is None or message.topic != self._grant.topic:
             await self.put(reply(message, {"reason": "unmatched topic"}, status="error"))
         elif message.event == LEAVE:
@@ -140,20 +144,13 @@ class RealtimeConsumer(Socket):
         else:
             await self.put(reply(message, {"reason": "unknown event"}, status="error"))
 
-    async def _join(self, message: Message) -> None:
-        if message.topic != self._grant.topic:
-            await self.put(reply(message, {"reason": "unauthorized"}, status="error"))
-            return
-        self._leave()
-        await self.put(reply(message, {}))
-        self._following = self.start(self._follow(message))
-
     def _leave(self) -> None:
         if self._following is not None:
             self._following.cancel()
             self._following = None
 
     async def _follow(self, joined: Message) -> None:
+        await self.put(reply(joined, {}))
         watch = self._runtime.runner.watch
         if watch is None:
             return

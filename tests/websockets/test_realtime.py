@@ -18,10 +18,10 @@ from copilotkit_django.runners.base import AgentRunner, ThreadRef
 from copilotkit_django.runners.database import DatabaseRunner
 from tests.acting import Failing, Staged
 from tests.integration.site import BASE, Caller
-from tests.talk import run_input, within
+from tests.talk import run_input, until, within
 
 from .phoenix import Page, watched
-from .sockets import Talk
+from .sockets import Talk, Throttle
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -109,6 +109,27 @@ async def test_info__says_where_the_socket_is(visitor):
         "realtimeMetadata": True,
     }
     assert not {"licenseStatus", "runtimeEntitlements"} & info.keys()
+
+
+async def test_join__twice_at_once(visitor):
+    """Who joins again before the first join is answered is told everything once."""
+    alice = visitor()
+    throttle = Throttle(alice.application)
+    code, token = await alice.credentials()
+    page = await alice.sockets(Page(throttle, token)).opened()
+    throttle.reading.clear()
+    for number in ("1", "2", "3"):
+        await page.say([number, number, f"user_meta:{code}", "phx_join", {}])
+    await until(lambda: throttle.heard == 4)
+    throttle.reading.set()
+    await watched(alice.application, token)
+
+    await alice.run()
+
+    told = [await page.hear()]
+    while told[-1][4].get("eventType") != "RUN_FINISHED":
+        told.append(await page.hear())
+    assert {join for join, *_, event, _ in told if event != "phx_reply"} == {"3"}
 
 
 async def test_info__to_a_page_of_another_origin(visitor):
