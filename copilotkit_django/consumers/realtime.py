@@ -20,7 +20,7 @@ from copilotkit_django.consumers.phoenix import (
     reply,
 )
 from copilotkit_django.consumers.requests import call_view, handshake_of
-from copilotkit_django.consumers.sockets import Close, Socket
+from copilotkit_django.consumers.sockets import Close, Socket, logger
 from copilotkit_django.exceptions import CopilotKitError
 from copilotkit_django.hooks import ShortCircuit
 from copilotkit_django.identity import identify
@@ -82,14 +82,22 @@ class RealtimeConsumer(Socket):
     async def _may_come_in(self) -> bool:
         age = time.time() - self._grant.issued
         if age <= self._runtime.options.realtime_token_seconds:
-            return await self.is_still_known()
+            return await self._still_holds()
         # The client shows the same token for as long as its page is open. One that is too old is
         # as good as what the cookies say that come along with it.
-        return await self.is_still_known() and await self._is_identified()
+        return await self._still_holds() and await self._is_identified()
 
     async def is_still_known(self) -> bool:
-        if self._is_open and asyncio.get_running_loop().time() - self._heard > SILENT_SECONDS:
+        if asyncio.get_running_loop().time() - self._heard > SILENT_SECONDS:
             return False
+        try:
+            return await self._still_holds()
+        except Exception as error:
+            # A database that is away for a moment says nothing about who somebody is.
+            logger.warning("Who is on a websocket cannot be asked: %r", error)
+            return True
+
+    async def _still_holds(self) -> bool:
         async with worker_thread():
             return await still_holds(self._grant)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import OperationalError
 from django.test import AsyncClient
 
 from copilotkit_django import notices, realtime
@@ -545,6 +546,29 @@ class TestSessions:
 
         assert await page.close_code() == 4401
         assert not await anna.sockets(Page(anna.application, token)).shake()
+
+    async def test_check__while_the_database_is_away(self, anna, monkeypatch, caplog):
+        """A check that cannot be made closes no socket; the next one can."""
+        monkeypatch.setattr(doors, "RECHECK_SECONDS", 0.02)
+        code, token = await anna.credentials()
+        page = await (await anna.sockets(Page(anna.application, token)).opened()).join(code)
+        asked = asyncio.Queue()
+
+        async def fails(grant):
+            asked.put_nowait(grant)
+            raise OperationalError("away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(consumer, "still_holds", fails)
+            for _ in range(3):
+                await within(asked.get(), 5)
+            assert (await page.ask("phoenix", "heartbeat"))["status"] == "ok"
+
+        anna.user.set_password("another")
+        await anna.user.asave()
+
+        assert await page.close_code() == 4401
+        assert not [each for each in caplog.records if each.exc_info]
 
     async def test_user__known_without_a_session(self, site, sockets):
         """Of a user that a callable has named, the password and being active count."""
