@@ -32,7 +32,7 @@ from copilotkit_django.operations.call import Call
 from copilotkit_django.origins import is_trusted_handshake
 from copilotkit_django.responses import EventStreamResponse, JsonAnswer
 from copilotkit_django.routes import Envelope, Route
-from copilotkit_django.runners.log import Batch
+from copilotkit_django.runners.log import Batch, pieces
 from copilotkit_django.sessions import session_key_of
 from copilotkit_django.tickets import redeem
 from copilotkit_django.views import handle
@@ -229,13 +229,13 @@ class ConnectConsumer(Socket):
     async def _stream(self, command_id: str, batches: AsyncIterator[Batch]) -> None:
         async with aclosing(batches) as reader:  # type: ignore[type-var]
             async for batch in reader:
-                if not batch:
-                    continue
-                if not await self._window.room(ACK_SECONDS):
-                    self.start(self.shut(Close.TOO_SLOW))
-                    return
-                size = sum(map(len, batch))
-                await self.put(events_frame(self._window.take(size), command_id, batch))
+                # A run that is over comes whole, however much it is.
+                for piece in pieces(batch):
+                    if not await self._window.room(ACK_SECONDS):
+                        self.start(self.shut(Close.TOO_SLOW))
+                        return
+                    size = sum(map(len, piece))
+                    await self.put(events_frame(self._window.take(size), command_id, piece))
         await self.put(frame("end", command_id))
 
 

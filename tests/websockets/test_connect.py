@@ -369,6 +369,39 @@ async def test_slow_reader__is_cut_off(site, alice, monkeypatch):
     assert kinds(resumed(first["events"], await again.until_end("a"))) == WHOLE
 
 
+async def test_slow_reader__of_a_long_history(site, alice):
+    """A run that is over comes in pieces as well, and no further ahead than a live one."""
+    text = "x" * 64 * 1024
+
+    async def answers(context):
+        yield context.started()
+        for number in range(40):
+            yield {
+                "type": "TOOL_CALL_RESULT",
+                "messageId": f"m{number}",
+                "toolCallId": f"c{number}",
+                "content": text,
+            }
+        yield context.finished()
+
+    socket = await alice(site(agents={"default": FunctionAgent(answers)}))
+    await Caller(headers={"x-user": "alice"}).run(run_input())
+    await socket.follow("b")
+    heard = [await socket.hear()]
+    while not await socket.receive_nothing(0.1):
+        heard.append(await socket.hear())
+
+    ahead = [event for message in heard for event in message["events"]]
+    assert len(ahead) < 24
+    await socket.say({"type": "ack", "frame": heard[-1]["frame"]})
+    rest = await socket.until_end("b")
+    assert [event.get("messageId") for event in ahead + rest] == [
+        None,
+        *(f"m{number}" for number in range(40)),
+        None,
+    ]
+
+
 async def test_slow_reader__is_not_heard_without_end(site, alice):
     """Of a client that reads no answers only so much is heard; all is answered when it reads."""
     throttle = Throttle(site())
