@@ -15,6 +15,7 @@ from io import BytesIO
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.contrib.auth.decorators import login_not_required
 from django.core.handlers.asgi import ASGIRequest
 from django.core.signals import request_started
 from django.db import transaction
@@ -122,7 +123,7 @@ class _Door:
                 await request_started.asend(sender=type(self), scope=scope)
                 request = ASGIRequest(scope, BytesIO(body))
                 request.copilotkit_view = csrf_exempt(  # type: ignore[attr-defined]
-                    transaction.non_atomic_requests(view)
+                    login_not_required(transaction.non_atomic_requests(view))
                 )
                 response = await self._handler.get_response_async(request)
                 # Also of a stream: what is read from it needs nothing of the request any more.

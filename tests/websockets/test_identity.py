@@ -64,6 +64,20 @@ async def test_origin__of_a_browser(site, browser, sockets, origin, allowed, acc
     assert await socket.shake() is accepted
 
 
+async def test_login_required(site, sockets, settings):
+    """Middleware that sends visitors to a login page leaves sockets alone, as it does HTTP."""
+    settings.MIDDLEWARE = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    ]
+    socket = await sockets(Talk(site(), headers={"x-user": "alice"})).opened()
+
+    await socket.run("a", "hello")
+
+    assert kinds(await socket.until_end("a"))[-1] == "RUN_FINISHED"
+
+
 async def test_origin__of_a_foreign_page_without_cookies(site, sockets):
     """A foreign page is refused even where nobody has to show who they are."""
     application = site(authentication="anonymous-shared")
