@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from copilotkit_django.runners.base import RunRequest
@@ -12,11 +13,14 @@ from copilotkit_django.runners.task import RunTask
 class Aside(AsyncIterator[Batch]):
     """A reader of a run outside of the runner; the agent is cancelled when the reader goes away.
 
-    Nothing is stored and no thread is held.
+    Nothing is stored and no thread is held. A place among live runs is kept for it until it is
+    read; one that never is gives it back when nobody has it any more.
     """
 
     def __init__(self, request: RunRequest) -> None:
         self._batches = _batches(request)
+        if request.slot is not None:
+            weakref.finalize(self, request.slot.settle)
 
     async def __anext__(self) -> Batch:
         return await anext(self._batches)

@@ -29,8 +29,6 @@ async def run(call: Call, agent_id: str, body: bytes) -> AsyncIterator[Batch]:
         request = call.run_request(agent_id, agent, wire)
         if isinstance(request.agent, WrappedAgent) and request.agent.is_aside(request.input):
             request.slot = call.slot(uuid4().hex)
-            if request.slot is not None:
-                request.slot.settle()
             return Aside(request)
         request.account = await call.account()
         request.digest = hashlib.blake2b(agent_id.encode() + b"\0" + body, digest_size=16).digest()

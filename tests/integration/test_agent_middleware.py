@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 
 import pytest
@@ -139,6 +140,24 @@ async def test_run__too_many_asides(serve, alice):
     agent.cue.set()
     _ = [chunk async for chunk in first]
     assert len(runtime.endpoint.slots) == 0
+
+
+async def test_run__asides_all_at_once(serve, alice):
+    """They count from when they are let in; one that is never read counts no longer than that."""
+    agent = Staged()
+    runtime = serve(
+        agents={"default": agent}, agent_middleware=[Whisper], concurrent_runs_per_owner=1
+    )
+    first = await alice.open("POST", "/agent/default/run", run_input("_psst"))
+
+    refused = await alice.run(run_input("_psst", run="r2"))
+
+    assert refused.status == TooManyRuns.status
+    first.close()
+    del first
+    gc.collect()
+    assert len(runtime.endpoint.slots) == 0
+    assert not agent.contexts
 
 
 async def test_stop__through_middleware(serve, alice):
