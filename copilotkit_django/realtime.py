@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from asgiref.sync import sync_to_async
@@ -64,9 +63,10 @@ def url_for(call: Call) -> str | None:
     if not url or not url.startswith("/"):
         return url or None
     request: HttpRequest = call.request
-    origin = request.META.get("HTTP_ORIGIN")
+    origin = request.META.get("HTTP_ORIGIN", "")
     host = request.get_host()
-    if not origin or urlsplit(origin).netloc == host:
+    # Anybody may send what is no origin at all, which is not to be parsed.
+    if not origin or origin.partition("://")[2] == host:
         return url
     return f"{'wss' if request.is_secure() else 'ws'}://{host}{url}"
 

@@ -133,6 +133,17 @@ async def test_join__twice_at_once(visitor):
     assert {join for join, *_, event, _ in told if event != "phx_reply"} == {"3"}
 
 
+async def test_info__to_an_origin_that_is_none(visitor):
+    """An origin that cannot be read is that of no page of this host."""
+    alice = visitor()
+    alice.headers["origin"] = "http://["
+
+    status, info = await alice.ask("GET", "/info")
+
+    assert status == 200
+    assert info["intelligence"] == {"wsUrl": "ws://testserver/ws/copilotkit/realtime"}
+
+
 async def test_info__to_a_page_of_another_origin(visitor):
     """A page elsewhere would take a path for one of its own, and is told the whole URL."""
     alice = visitor(allowed_origins=["https://app.example"])
