@@ -100,8 +100,9 @@ def check_a2ui(value: Any) -> str | None:
 def check_mcp_apps(value: Any) -> str | None:
     from copilotkit_django.agents.middleware.stack import MiddlewareStack
 
+    # Never with the value, which holds credentials.
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
-        return f"{value!r} is not a list of MCP servers."
+        return f"a list of MCP servers is needed, not {type(value).__name__}."
     try:
         MiddlewareStack(mcp_apps=value)
     except ImproperlyConfigured as error:

@@ -55,6 +55,28 @@ def test_settings__wrong_value():
     assert "KEEPALIVE_SECONDS" in message.msg
 
 
+HEADERS = {"headers": {"Authorization": "Bearer s3cret"}}
+
+
+@pytest.mark.parametrize(
+    "servers",
+    [
+        {"url": "https://a.example", **HEADERS},
+        [{"url": "https://[a.example", **HEADERS}],
+        [{"url": "https://a.example", "agents": 7, **HEADERS}],
+        [{"url": "https://me:s3cret@a.example"}],
+        [("https://a.example", "s3cret")],
+    ],
+)
+def test_settings__no_credentials_in_what_is_said(servers):
+    """What is wrong with an MCP server is said without what it is asked with."""
+    with override_settings(COPILOTKIT={"AGENTS": {"default": Parrot()}, "MCP_APPS": servers}):
+        (message,) = check_settings()
+
+    assert message.id == "copilotkit.E003"
+    assert "s3cret" not in message.msg
+
+
 @pytest.mark.parametrize(
     ("key", "hint"),
     [

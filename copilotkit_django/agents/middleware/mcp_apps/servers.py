@@ -54,7 +54,10 @@ class AppServer:
     def _problem(self) -> str | None:
         # What settings hold need not be what the annotations say.
         headers: Any = self.headers
-        parts = urlsplit(self.url) if isinstance(self.url, str) else None
+        try:
+            parts = urlsplit(self.url) if isinstance(self.url, str) else None
+        except ValueError as error:
+            return f"its url cannot be read: {error}."
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             return "its url must begin with http:// or https://."
         if parts.username is not None or parts.password is not None:
@@ -64,7 +67,9 @@ class AppServer:
         for name in ("agents", "tools"):
             value = getattr(self, name)
             if value is not None and (
-                isinstance(value, str) or not all(isinstance(each, str) for each in value)
+                isinstance(value, str)
+                or not isinstance(value, Collection)
+                or not all(isinstance(each, str) for each in value)
             ):
                 return f"{name} must be a list of names."
         if not isinstance(self.timeout, (int, float)) or not self.timeout > 0:
@@ -89,7 +94,8 @@ class AppServer:
         if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping):
-            raise ImproperlyConfigured(f"{value!r} is no MCP server: a mapping with a url is.")
+            kind = type(value).__name__
+            raise ImproperlyConfigured(f"An MCP server is a mapping with a url, not {kind}.")
         known = {each.name for each in dataclasses.fields(cls)}
         for name in value:
             if name not in known:
@@ -102,8 +108,10 @@ class AppServer:
 
     @property
     def name(self) -> str:
-        """What the log calls it: never with a query, which may hold credentials."""
-        return self.server_id or str(self.url).partition("?")[0]
+        """What the log calls it: never with what in its address may be credentials."""
+        scheme, colon, rest = str(self.url).partition("?")[0].partition("://")
+        host, slash, path = rest.partition("/")
+        return self.server_id or f"{scheme}{colon}{host.rpartition('@')[2]}{slash}{path}"
 
     @property
     def hash(self) -> str:

@@ -388,12 +388,14 @@ def test_hash__without_credentials():
 @pytest.mark.parametrize(
     ("servers", "text"),
     [
-        (["https://a.example"], "is no MCP server"),
+        (["https://a.example"], "a mapping with a url, not str"),
         ([{}], "needs a url"),
         ([{"url": "ftp://a.example"}], "must begin with http:// or https://"),
         ([{"url": "/mcp"}], "must begin with http:// or https://"),
         ([{"url": 7}], "must begin with http:// or https://"),
         ([{"url": "https://me:pw@a.example"}], "credentials belong into its headers"),
+        ([{"url": "https://[a.example"}], "cannot be read"),
+        ([{"url": "https://a.example", "tools": 7}], "tools must be a list"),
         ([{"url": "https://a.example", "type": "stdio"}], "not 'http' or 'sse'"),
         ([{"url": "https://a.example", "header": {}}], "Did you mean 'headers'"),
         ([{"url": "https://a.example", "headers": 7}], "neither a mapping nor a callable"),
