@@ -60,6 +60,8 @@ class _Place:
     is_retrying: bool = False
     #: It shows a state that something else must follow.
     is_pending: bool = False
+    #: It shows a surface that a call has drawn.
+    is_painted: bool = False
     attempts_failed: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -149,6 +151,9 @@ class Drawing:
                 self._outer = call_id
             return
         key = self._outer or call_id
+        if self._place(key).is_painted:
+            # That is another surface, and the call before may not even be about this one.
+            key = call_id
         self._calls[call_id] = _Call(key, self._outer)
         place = self._place(key)
         place.attempts += 1
@@ -171,6 +176,7 @@ class Drawing:
         operations = surface.advance(self._catalog_of(surface))
         if operations is not None:
             self._settle(call.key)
+            place.is_painted = True
             out.append(self._shown(call.key, operations))
         if place.is_pending and not place.is_retrying and self._options.progress_tokens:
             tokens = round(surface.length / CHARACTERS_PER_TOKEN)

@@ -214,6 +214,19 @@ async def test_run__second_attempt():
     assert contents[-1] == surface()
 
 
+async def test_run__several_surfaces_after_another_call():
+    """A surface takes the place of attempts at it, never that of another one."""
+    first, second = (json.dumps({**ARGUMENTS, "surfaceId": id}) for id in ("s1", "s2"))
+
+    events = await drawn(
+        *calls("setTheme", "{}", id="page"),
+        *calls(TOOL, first, id="c1"),
+        *calls(TOOL, second, id="c2"),
+    )
+
+    assert list(activities(events).values()) == [surface(id="s1"), surface(id="s2")]
+
+
 async def test_run__attempts_exhausted():
     """A tool that gives up is shown as having given up."""
     bad = json.dumps({**ARGUMENTS, "components": INVALID})
