@@ -228,7 +228,8 @@ class Drawing:
             for own, call in self._calls.items()
         )
         if isinstance(content, str) and not drawn:
-            key = self._outer or call_id
+            # Not that of the last call: several may have been made before the first is answered.
+            key = self._calls[call_id].key if call_id in self._calls else call_id
             operations = operations_in(content)
             if operations is not None:
                 yield from self._drawn_by_result(key, operations)

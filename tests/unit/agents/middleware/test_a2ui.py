@@ -272,6 +272,21 @@ async def test_result__several_surfaces():
     }
 
 
+async def test_result__of_calls_side_by_side():
+    """Each result shows its own surface, also where several tools were called at once."""
+    events = await drawn(
+        *calls("weather", id="c1"),
+        *calls("weather", id="c2"),
+        result(json.dumps(surface(id="a")), "c1"),
+        result(json.dumps(surface(id="b")), "c2"),
+    )
+
+    assert activities(events) == {
+        "a2ui-surface-c1": surface(id="a"),
+        "a2ui-surface-c2": surface(id="b"),
+    }
+
+
 async def test_result__shown_already():
     """A surface that was shown while it was written is not shown again by another result."""
     events = await drawn(
