@@ -70,8 +70,6 @@ class _Call:
     """One call whose arguments are a surface."""
 
     key: str
-    #: The call inside of which it is, if it is.
-    outer: str | None
     surface: StreamedSurface = field(default_factory=StreamedSurface)
 
 
@@ -154,7 +152,7 @@ class Drawing:
         if self._place(key).is_painted:
             # That is another surface, and the call before may not even be about this one.
             key = call_id
-        self._calls[call_id] = _Call(key, self._outer)
+        self._calls[call_id] = _Call(key)
         place = self._place(key)
         place.attempts += 1
         place.tokens = 0
@@ -223,13 +221,10 @@ class Drawing:
 
     def _answered(self, event: Event) -> Iterator[Event]:
         call_id, content = event["toolCallId"], event["content"]
-        drawn = any(
-            call.surface.is_painted and call_id in (own, call.outer)
-            for own, call in self._calls.items()
-        )
-        if isinstance(content, str) and not drawn:
+        call = self._calls.get(call_id)
+        if isinstance(content, str) and not (call is not None and call.surface.is_painted):
             # Not that of the last call: several may have been made before the first is answered.
-            key = self._calls[call_id].key if call_id in self._calls else call_id
+            key = call_id if call is None else call.key
             operations = operations_in(content)
             if operations is not None:
                 yield from self._drawn_by_result(key, operations)
@@ -246,8 +241,8 @@ class Drawing:
             if surface_id is None or surface_id not in self._painted:
                 by_surface.setdefault(surface_id or "default", []).append(operation)
         for surface_id, own in by_surface.items():
-            # A single one takes the place of what was shown while it was made.
-            if len(by_surface) == 1:
+            # A single one takes the place of what was shown while it was made, but of no surface.
+            if len(by_surface) == 1 and not self._place(key).is_painted:
                 self._settle(key)
                 yield self._shown(key, own)
             else:

@@ -287,6 +287,17 @@ async def test_result__of_calls_side_by_side():
     }
 
 
+async def test_result__beside_a_surface_that_was_written():
+    """A tool's surface is shown, and beside one that was drawn before the tool was done."""
+    events = await drawn(
+        *calls("weather", id="c1"),
+        *calls(TOOL, json.dumps(ARGUMENTS), id="c2"),
+        result(json.dumps(surface(id="w")), "c1"),
+    )
+
+    assert list(activities(events).values()) == [surface(), surface(id="w")]
+
+
 async def test_result__shown_already():
     """A surface that was shown while it was written is not shown again by another result."""
     events = await drawn(
