@@ -241,14 +241,16 @@ class WebsocketClient:
             command.end()
         elif isinstance(command, _Answer) and message["type"] == "result":
             del self._commands[message["id"]]
-            command.give(message["body"])
+            command.give(message.get("body"))
         elif command is not None and message["type"] == "error":
             if message["status"] == 401 and self._ticket is not None:
                 # With a ticket of its own the next connection may do what this one may not.
                 return
             del self._commands[message["id"]]
-            body = message["body"]
-            said = str(body.get("message") or body.get("error"))
+            # Of a refusal by the project's own code it may be anything.
+            body = message.get("body")
+            told = body if isinstance(body, dict) else {"message": body}
+            said = str(told.get("message") or told.get("error") or "refused")
             command.fail(WebsocketError(said, status=message["status"], body=body))
 
     def _fail(self, error: WebsocketError) -> None:

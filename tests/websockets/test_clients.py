@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from django.http import JsonResponse
 
 from copilotkit_django.agents import FunctionAgent
 from copilotkit_django.consumers import window
 from copilotkit_django.runners.database import DatabaseRunner
-from copilotkit_django.testing import WebsocketClient
+from copilotkit_django.testing import WebsocketClient, WebsocketError
 from tests import services
 from tests.acting import Staged, ending, opening
 from tests.chaos.cutting import Line
@@ -138,3 +139,20 @@ async def test_run__of_several_parts(site, client):
         events = await within(_rest(client.run(port)), SECONDS)
 
     assert text_of(events) == "onetwo"
+
+
+@pytest.mark.parametrize("body", [["closed"], None, "closed"])
+async def test_refusal__of_any_form(site, body):
+    """What a project refuses a command with may be any JSON."""
+
+    def refuse(request, route):
+        if route.method == "agent/run":
+            return JsonResponse(body, safe=False, status=403)
+        return None
+
+    application = site(hooks={"on_before_handler": refuse}, authentication="anonymous-shared")
+    async with served(application) as port:
+        with pytest.raises(WebsocketError) as refused:
+            await within(_rest(Python().run(port)), SECONDS)
+
+    assert (refused.value.status, refused.value.body) == (403, body)

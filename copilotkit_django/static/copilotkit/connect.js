@@ -182,7 +182,7 @@ export class ConnectSocket {
       if (message.status === 401 && this.#options.ticket) return;
       this.#commands.delete(message.id);
       const { status, body } = message;
-      command.fail(new ConnectError(body.message ?? body.error ?? "refused", { status, body }));
+      command.fail(new ConnectError(body?.message ?? body?.error ?? "refused", { status, body }));
     }
   }
 
