@@ -174,14 +174,15 @@ class InMemoryRunner(AgentRunner):
         limit = self.max_runs_per_thread
         while limit is not None and len(written.runs) > limit:
             self._bytes -= written.runs.popleft().size
-        if len(self._threads) <= self.max_threads and self._bytes <= self.max_bytes:
-            return
-        for key in list(self._threads):
-            if len(self._threads) <= self.max_threads and self._bytes <= self.max_bytes:
-                break
-            thread = self._threads[key]
-            if thread is written or thread.live is not None:
-                continue
+        while len(self._threads) > self.max_threads or self._bytes > self.max_bytes:
+            idle = (
+                key
+                for key, thread in self._threads.items()
+                if thread is not written and thread.live is None
+            )
+            key = next(idle, None)
+            if key is None:
+                return
             self._drop(key)
             if not self._warned:
                 self._warned = True
