@@ -39,6 +39,10 @@ class RemoteAgentError(Exception):
     """The endpoint answered with an error status, or with something that is not AG-UI."""
 
 
+class RunRefused(RemoteAgentError):
+    """The endpoint answered that the request is at fault: nothing runs there for it."""
+
+
 class HttpAgent(Agent):
     """An agent that lives behind an AG-UI endpoint: POST of a RunAgentInput, answered by SSE.
 
@@ -86,7 +90,8 @@ class HttpAgent(Agent):
                 ) as response,
             ):
                 if not response.is_success:
-                    raise RemoteAgentError(f"HTTP {response.status_code}: {await _text(response)}")
+                    problem = RunRefused if response.is_client_error else RemoteAgentError
+                    raise problem(f"HTTP {response.status_code}: {await _text(response)}")
                 async for event in events(response.aiter_bytes()):
                     if self.own_threads and "threadId" in event:
                         event["threadId"] = context.thread_id

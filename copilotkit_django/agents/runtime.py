@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from copilotkit_django.agents.base import Event, RunContext
-from copilotkit_django.agents.http import HttpAgent, tls
+from copilotkit_django.agents.http import HttpAgent, RunRefused, tls
 from copilotkit_django.events.wire import encode
 
 logger = logging.getLogger("copilotkit.run")
@@ -60,6 +60,12 @@ class RuntimeAgent(HttpAgent):
                 # A stop makes one up, and the other side has not heard of it yet.
                 over = over and not context.stop.is_set()
                 yield event
+            # The other side has ended the stream, if we have not: Node does so, without a word,
+            # where something else runs on the thread. A stop would end that.
+            over = over or not context.stop.is_set()
+        except RunRefused:
+            over = True
+            raise
         finally:
             if not over:
                 await self._stop(context)

@@ -12,10 +12,13 @@ from copilotkit_django import RuntimeAgent, agent
 from tests.acting import Parrot, Staged
 from tests.serving import open_socket
 from tests.talk import kinds, run_input, text_of, within
+from tests.unit.agents.upstream import STREAM_HEAD, answering, upstream
 
 from .site import BASE, Site
 
 THERE = "/there"
+
+TOO_MANY = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 @agent
@@ -107,3 +110,14 @@ async def test_stop__elsewhere(other, alice):
     assert answer.data["stopped"]
     await within(other.staged.cancelled.wait())
     assert [chunk async for chunk in response]
+
+
+@pytest.mark.parametrize("answer", [STREAM_HEAD, TOO_MANY], ids=["nothing at all", "refused"])
+async def test_run__that_is_none(make_runtime, settings, alice, single_route, answer):
+    """Where the other runtime runs nothing, nothing is stopped: that would be somebody else's."""
+    async with upstream(answering(answer)) as there:
+        shared = RuntimeAgent(there.url, "shared", single_route=single_route, own_threads=False)
+        settings.ROOT_URLCONF = Site({BASE: make_runtime(agents={"default": shared})})
+        await alice.run(run_input())
+
+    assert len(there.exchanges) == 1
