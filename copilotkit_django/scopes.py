@@ -12,6 +12,9 @@ from copilotkit_django.workers import call
 
 SHARED_SCOPE = "shared"
 
+#: As many characters as `Thread.scope` has.
+MAX_SCOPE = 255
+
 
 async def scope_of_user(request: HttpRequest, user: Any, options: Options) -> str:
     """The scope of a user at an endpoint with these options."""
@@ -26,10 +29,19 @@ def scope_of_visitor(visitor: str) -> str:
 
 
 def as_scope(value: Any) -> str:
-    """A scope as text. Refuses what stands for none: all who have none would share it."""
+    """A scope as text. Refuses what stands for none: all who have none would share it.
+
+    Raises `ImproperlyConfigured`, also for one that is too long to be stored.
+    """
     if value is None or value == "":
         raise ImproperlyConfigured(
             "Somebody was let in without a scope: neither THREAD_SCOPE nor AUTHENTICATION may give "
             "None or an empty text for one, and a user needs a pk."
         )
-    return str(value)
+    scope = str(value)
+    if len(scope) > MAX_SCOPE:
+        raise ImproperlyConfigured(
+            f"A scope may have {MAX_SCOPE} characters, not {len(scope)}: let THREAD_SCOPE or "
+            "AUTHENTICATION give a digest of what is longer."
+        )
+    return scope

@@ -180,6 +180,14 @@ class TestSession:
         assert (await browser.run(run_input())).status == 500
         assert "without a scope" in caplog.text
 
+    async def test_session__endless_name_of_a_team(self, serve, browser, caplog):
+        """A scope that does not fit into the database is said to be what is wrong."""
+        await browser.client.aforce_login(await User.objects.acreate_user("ada"))
+        serve(authentication="session", thread_scope=lambda request, user: "t" * 256)
+
+        assert (await browser.run(run_input())).status == 500
+        assert "A scope may have 255 characters, not 256" in caplog.text
+
     async def test_anonymous__signed_in(self, serve, browser, agent):
         """Where anybody may call, users still have their own scope and get no visitor's cookie."""
         user = await User.objects.acreate_user("ada")
