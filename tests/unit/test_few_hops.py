@@ -12,8 +12,9 @@ from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory
 from django.utils.deprecation import MiddlewareMixin
+from django.views.decorators.csrf import csrf_exempt
 
-from copilotkit_django.few_hops import in_few_hops
+from copilotkit_django.few_hops import FewHopsHandler, in_few_hops
 
 #: What the middleware of a test stack do, outermost first; set by the test.
 BEHAVIOUR = {}
@@ -69,10 +70,14 @@ async def view(request):
     return act(BEHAVIOUR.get("view")) or HttpResponse()
 
 
+async def plain(request):
+    return HttpResponse()
+
+
 class Urls:
     from django.urls import path
 
-    urlpatterns = (path("", view),)
+    urlpatterns = (path("", view), path("checked", plain), path("exempt", csrf_exempt(plain)))
 
 
 async def answered(stack, settings, *, joined):
@@ -102,16 +107,34 @@ async def test_joined__same_as_django(settings, monkeypatch, stack, place, what)
     )
 
 
-async def test_joined__hops(settings, monkeypatch):
-    """Neighbours take one hop inwards and one outwards, however many they are."""
-    hops = []
+@pytest.fixture
+async def hops(monkeypatch):
+    """The calls that were made on other threads."""
+    made = []
     run = asyncio.get_running_loop().run_in_executor
     monkeypatch.setattr(
         asyncio.get_running_loop(),
         "run_in_executor",
-        lambda *arguments: hops.append(arguments) or run(*arguments),
+        lambda *arguments: made.append(arguments) or run(*arguments),
     )
+    return made
 
+
+async def test_joined__hops(settings, hops):
+    """Neighbours take one hop inwards and one outwards, however many they are."""
     await answered(("first", "second", "third"), settings, joined=True)
 
     assert len(hops) == 2
+
+
+@pytest.mark.parametrize(("path", "status", "count"), [("exempt", 200, 2), ("checked", 403, 3)])
+async def test_csrf(settings, hops, path, status, count):
+    """Views that are exempt are not checked, which takes no hop; others are."""
+    settings.MIDDLEWARE = ["django.middleware.csrf.CsrfViewMiddleware"]
+    settings.ROOT_URLCONF = Urls
+    request = AsyncRequestFactory().post(f"/{path}")
+
+    async with ThreadSensitiveContext():
+        response = await FewHopsHandler()._middleware_chain(request)
+
+    assert (response.status_code, len(hops)) == (status, count)
