@@ -12,6 +12,7 @@ from typing import Any, Self
 import httpx
 
 from copilotkit_django.agents.base import Agent, Event, RunContext
+from copilotkit_django.events.pipeline import TERMINAL
 from copilotkit_django.events.wire import decode, encode
 
 #: Connecting may take so long; once connected, an agent may be silent for as long as it likes.
@@ -101,7 +102,7 @@ class HttpAgent(Agent):
         except asyncio.CancelledError:
             if not context.stop.is_set():
                 raise
-            if event.get("type") not in ("RUN_FINISHED", "RUN_ERROR"):
+            if event.get("type") not in TERMINAL:
                 yield dict(ABORTED)
 
     @property

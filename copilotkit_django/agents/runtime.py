@@ -12,6 +12,7 @@ import httpx
 
 from copilotkit_django.agents.base import Event, RunContext
 from copilotkit_django.agents.http import HttpAgent, RunRefused, tls
+from copilotkit_django.events.pipeline import TERMINAL
 from copilotkit_django.events.wire import encode
 
 logger = logging.getLogger("copilotkit.run")
@@ -56,7 +57,7 @@ class RuntimeAgent(HttpAgent):
         over = False
         try:
             async for event in super().run(context):
-                over = event["type"] in ("RUN_FINISHED", "RUN_ERROR")
+                over = event["type"] in TERMINAL
                 # A stop makes one up, and the other side has not heard of it yet.
                 over = over and not context.stop.is_set()
                 yield event

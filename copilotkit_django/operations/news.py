@@ -12,10 +12,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any
 
+from copilotkit_django.events.pipeline import TERMINAL
 from copilotkit_django.events.wire import decode, encode
 from copilotkit_django.runners.log import Batch
-
-TERMINAL = ("RUN_FINISHED", "RUN_ERROR")
 
 
 async def new_to(

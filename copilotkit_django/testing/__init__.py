@@ -16,7 +16,8 @@ from copilotkit_django.testing.answers import (
 from copilotkit_django.testing.llm import FakeLLM
 from copilotkit_django.testing.prompts import Prompt, PromptMessage
 from copilotkit_django.testing.requests import answered, entered
-from copilotkit_django.testing.websocket import WebsocketClient, WebsocketError
+from copilotkit_django.testing.websocket import WebsocketClient
+from copilotkit_django.testing.websocket_commands import WebsocketError
 
 __all__ = [
     "Answer",
